@@ -1,0 +1,1 @@
+"""The authentication service: accounts that exist from their first login."""

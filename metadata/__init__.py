@@ -1,0 +1,1 @@
+"""IMAP METADATA and push notifications."""

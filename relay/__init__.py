@@ -1,0 +1,1 @@
+"""What the daemons share: addresses, configuration, mailboxes, dict protocol, life cycle."""

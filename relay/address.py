@@ -1,0 +1,93 @@
+"""Mail addresses: the only parser of them, and the only source of a mailbox's name.
+
+An `Address` is a value to compare and to look up with, so it is held in lower case:
+Dovecot folds user names (`auth_username_format = %Lu`) and so does the mailbox directory.
+The wire form of an address is passed on as it came, never rebuilt from here.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+MAX_LOCAL = 64
+"""Octets of a local part (RFC 5321, 4.5.3.1.1)."""
+MAX_DOMAIN = 255
+"""Octets of a domain (RFC 5321, 4.5.3.1.2)."""
+MAX_ADDRESS = 254
+"""Octets of a whole address: a path of 256 less its angle brackets (RFC 5321, 4.5.3.1.3)."""
+
+# RFC 5322 atext, and anything beyond ASCII that is no control character (RFC 6532, 3.2).
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u00a1-\uffff\U00010000-\U0010ffff]"
+_DOT_ATOM = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
+# RFC 5321 quoted-string, printable characters only.
+_QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u00a1-\uffff\U00010000-\U0010ffff]|\\[ -~])*"')
+# Labels may begin with "_": test relays use such domains, and their clients skip the chain check.
+_ALNUM = r"A-Za-z0-9_\u00a1-\uffff\U00010000-\U0010ffff"
+_LABEL = rf"[{_ALNUM}](?:[{_ALNUM}\-]{{0,61}}[{_ALNUM}])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# What may become a directory: no separator, no leading dot, no "+" (Postfix' recipient delimiter).
+_MAILBOX_LOCAL = re.compile(r"[a-z0-9_-](?:\.?[a-z0-9_-])*")
+
+
+class InvalidAddress(ValueError):  # noqa: N818 - the name says what it is; "Error" adds nothing
+    """The text is no address. Its message never repeats the text: it may end up in a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox address in lower case (RFC 5321, 4.1.2; RFC 6531 for what lies beyond ASCII)."""
+
+    local: str
+    domain: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `local@domain`; raises InvalidAddress."""
+        local, at, domain = text.rpartition("@")
+        if not at:
+            raise InvalidAddress("no @ in the address")
+        if len(text.encode("utf-8", "surrogatepass")) > MAX_ADDRESS:
+            raise InvalidAddress(f"an address has at most {MAX_ADDRESS} octets")
+        if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
+            raise InvalidAddress(f"a local part has at most {MAX_LOCAL} octets")
+        if not (_DOT_ATOM.fullmatch(local) or _QUOTED.fullmatch(local)):
+            raise InvalidAddress("the local part is neither a dot-atom nor a quoted string")
+        return cls(local.lower(), parse_domain(domain))
+
+    def mailbox_name(self) -> str:
+        """The name of this address's directory; raises InvalidAddress where it cannot be one."""
+        if not _MAILBOX_LOCAL.fullmatch(self.local):
+            raise InvalidAddress("a local part here has a-z, 0-9, '-', '_' and single inner dots")
+        if not self.domain.isascii():
+            raise InvalidAddress("a mailbox's domain is in ASCII (A-labels)")
+        return f"{self.local}@{self.domain}"
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def parse_domain(text: str) -> str:
+    """A domain or address literal in its one spelling; raises InvalidAddress.
+
+    Literals are `[1.2.3.4]` and `[IPv6:…]` (RFC 5321, 4.1.3); the latter is put in its
+    compressed form so that two spellings of one address compare equal.
+    """
+    if text.startswith("[") and text.endswith("]"):
+        return _parse_literal(text[1:-1])
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN or not _DOMAIN.fullmatch(text):
+        raise InvalidAddress("the domain is neither a host name nor an address literal")
+    return text.lower()
+
+
+def _parse_literal(inside: str) -> str:
+    tag, colon, rest = inside.partition(":")
+    try:
+        if colon and tag.lower() == "ipv6":
+            address = ipaddress.IPv6Address(rest)
+            if address.scope_id is None:
+                return f"[ipv6:{address.compressed}]"
+        elif not colon:
+            return f"[{ipaddress.IPv4Address(inside)}]"
+    except ValueError:
+        pass  # the one answer below covers every malformed literal
+    raise InvalidAddress("an address literal is [1.2.3.4] or [IPv6:…]")

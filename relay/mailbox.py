@@ -1,0 +1,166 @@
+"""A mailbox's directory, in the on-disk form of existing chatmail relays.
+
+`<mailboxes_dir>/<address>/` holds the Maildir and, beside it,
+
+- `password`: the hash with its scheme, `{SHA512-CRYPT}$6$…`. Its mtime is the day of the last
+  login, at midnight UTC; a mailbox without it, or with an empty one, is no account.
+- `enforceE2EEincoming`: while it is there, cleartext for this address is refused.
+- `metadata.json`: push tokens.
+
+Everything here touches the disk and blocks: call it from a thread.
+"""
+
+import contextlib
+import os
+import pwd
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.address import Address
+
+PASSWORD = "password"  # noqa: S105 - a file's name
+ENFORCE = "enforceE2EEincoming"
+METADATA = "metadata.json"
+DAY = 86400
+"""Seconds; the grain of the last login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The user that mailboxes and sockets belong to."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def named(cls, user: str) -> "Owner":
+        """The system's user of that name; raises LookupError with the mend."""
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            raise LookupError(
+                f"there is no user {user!r} on this system: create it "
+                f"(useradd --system {user}) or set mailboxes_user"
+            ) from None
+        return cls(entry.pw_uid, entry.pw_gid)
+
+    def take(self, path: str | Path) -> None:
+        """Give `path` to this owner where we may: as root; any other user made it as itself."""
+        if os.geteuid() == 0:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One address's directory. Raises OSError where the disk does not do as asked."""
+
+    path: Path
+
+    def password_hash(self) -> str | None:
+        """The stored hash with its scheme, None where there is no account."""
+        try:
+            stored = (self.path / PASSWORD).read_text(encoding="ascii").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return stored or None
+
+    def create(self, password_hash: str, owner: Owner, timestamp: int) -> str:
+        """Make the account unless it is there; the hash that holds, ours or an earlier one.
+
+        `timestamp` is now, in seconds since the epoch; its day is kept, as that of a login.
+        Raises BlockedMailbox where an operator has blocked the address.
+        A crash at any step leaves a directory without `password`, which is no account and which
+        the next login completes; of simultaneous creators exactly one wins at `link`.
+        """
+        day = day_of(timestamp)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        owner.take(self.path)
+        (self.path / ENFORCE).touch(mode=0o600)
+        owner.take(self.path / ENFORCE)
+        with tempfile.NamedTemporaryFile(dir=self.path, prefix=f".{PASSWORD}-") as draft:
+            draft.write(password_hash.encode("ascii"))
+            draft.flush()
+            os.fsync(draft.fileno())
+            owner.take(draft.name)
+            os.utime(draft.fileno(), (day, day))
+            with contextlib.suppress(FileExistsError):
+                # The link is the commit: it never replaces what is there.
+                os.link(draft.name, self.path / PASSWORD)
+        _sync_directory(self.path)
+        _sync_directory(self.path.parent)
+        held = self.password_hash()
+        if held is None:
+            # An empty password file is how an operator blocks an address.
+            raise BlockedMailbox
+        return held
+
+    def accepts_cleartext(self) -> bool:
+        """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""
+        return (self.path / PASSWORD).exists() and not (self.path / ENFORCE).exists()
+
+    def record_login(self, timestamp: int) -> None:
+        """Note the day of a login at `timestamp` (seconds since the epoch), nothing finer.
+
+        An address without an account is left without one.
+        """
+        day = day_of(timestamp)
+        try:
+            if int((self.path / PASSWORD).stat().st_mtime) != day:
+                os.utime(self.path / PASSWORD, (day, day))
+        except FileNotFoundError:
+            return
+
+    def last_login(self) -> int | None:
+        """The day of the last login (seconds since the epoch, at midnight UTC)."""
+        try:
+            return int((self.path / PASSWORD).stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
+
+class BlockedMailbox(Exception):  # noqa: N818 - a state of the mailbox that the caller asks for
+    """The address is blocked: its password file is there and empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailboxes:
+    """All mailboxes of one domain, in one directory."""
+
+    root: Path
+    domain: str
+
+    def of(self, address: Address) -> Mailbox | None:
+        """The mailbox of an address, made or not; None where the domain is another's.
+
+        Raises InvalidAddress for a name that cannot be a directory.
+        """
+        if address.domain != self.domain:
+            return None
+        return Mailbox(self.root / address.mailbox_name())
+
+    def names(self) -> list[str]:
+        """The addresses that have an account, in no order; half-made mailboxes are left out."""
+        suffix = f"@{self.domain}"
+        try:
+            with os.scandir(self.root) as entries:
+                return [
+                    entry.name
+                    for entry in entries
+                    if entry.name.endswith(suffix) and Path(entry.path, PASSWORD).exists()
+                ]
+        except FileNotFoundError:
+            return []
+
+
+def day_of(timestamp: int) -> int:
+    """Midnight UTC of the day of `timestamp`, both in seconds since the epoch."""
+    return timestamp - timestamp % DAY
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
