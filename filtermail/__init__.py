@@ -1,1 +1,1 @@
-"""The before-queue SMTP proxy that lets end-to-end encrypted messages through and refuses the rest."""
+"""The before-queue SMTP proxy: end-to-end encrypted messages pass, the rest is refused."""

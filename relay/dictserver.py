@@ -8,12 +8,14 @@ in the protocol ends that connection. Neither touches another client.
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay import dictproto
 from relay.dictproto import Change, Commit, DictConnection, Event, Iterate, Lookup, ProtocolError
 from relay.log import unexpected
+from relay.sockets import BACKLOG
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,10 @@ DRAIN_SECONDS = 5.0
 """How long commands under way may take once the service is to stop."""
 
 
+# From Python 3.13 a closed server removes its socket's path, which would be systemd's to remove.
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+
 class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
     """A handler cannot answer now; its text goes to Dovecot, so it holds no secret."""
 
@@ -31,13 +37,13 @@ class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
 class DictHandler(Protocol):
     """What a daemon answers. Every method may raise DictFailure: a temporary failure."""
 
-    async def lookup(self, key: str, user: str) -> str | None:
+    async def lookup(self, key: str, user: str, /) -> str | None:
         """The value of `key`, None where there is none."""
 
-    async def iterate(self, path: str, user: str) -> Iterable[tuple[str, str]]:
+    async def iterate(self, path: str, user: str, /) -> Iterable[tuple[str, str]]:
         """Keys and values under `path`."""
 
-    async def commit(self, user: str, changes: Sequence[Change]) -> None:
+    async def commit(self, user: str, changes: Sequence[Change], /) -> None:
         """Make `changes` take effect, durably, before returning."""
 
 
@@ -53,7 +59,9 @@ class DictServer:
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from `listener`."""
-        self._server = await asyncio.start_unix_server(self._accepted, sock=listener)
+        self._server = await asyncio.start_unix_server(
+            self._accepted, sock=listener, backlog=BACKLOG, **_KEEP_PATH
+        )
 
     async def stop(self) -> None:
         """Accept no more, let commands under way be answered, then close every connection."""

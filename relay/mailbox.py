@@ -65,6 +65,13 @@ class Mailbox:
             return None
         return stored or None
 
+    def is_blocked(self) -> bool:
+        """Whether an operator has blocked the address, by an empty password file."""
+        try:
+            return (self.path / PASSWORD).stat().st_size == 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def create(self, password_hash: str, owner: Owner, timestamp: int) -> str:
         """Make the account unless it is there; the hash that holds, ours or an earlier one.
 
@@ -140,14 +147,17 @@ class Mailboxes:
         return Mailbox(self.root / address.mailbox_name())
 
     def names(self) -> list[str]:
-        """The addresses that have an account, in no order; half-made mailboxes are left out."""
+        """The addresses that have an account, in no order.
+
+        Half-made mailboxes and blocked ones are none.
+        """
         suffix = f"@{self.domain}"
         try:
             with os.scandir(self.root) as entries:
                 return [
                     entry.name
                     for entry in entries
-                    if entry.name.endswith(suffix) and Path(entry.path, PASSWORD).exists()
+                    if entry.name.endswith(suffix) and _size(Path(entry.path, PASSWORD))
                 ]
         except FileNotFoundError:
             return []
@@ -156,6 +166,14 @@ class Mailboxes:
 def day_of(timestamp: int) -> int:
     """Midnight UTC of the day of `timestamp`, both in seconds since the epoch."""
     return timestamp - timestamp % DAY
+
+
+def _size(path: Path) -> int:
+    """Octets of a file, 0 where it is not there."""
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,40 @@
+"""`python -m filtermail outgoing|incoming --config FILE`."""
+
+import functools
+import os
+import sys
+
+from filtermail.daemon import HOST, run
+from filtermail.gate import Direction
+from relay import service
+from relay.config import Config
+from relay.sockets import from_systemd, open_tcp
+
+
+def main() -> int:
+    """Run one filtermail instance; the exit code."""
+    parser = service.parser(
+        "filtermail",
+        "The before-queue SMTP proxy of a chatmail relay: passes end-to-end encrypted messages "
+        "on to Postfix' reinject service, and refuses all others with 523.",
+    )
+    parser.add_argument(
+        "direction",
+        choices=[direction.value for direction in Direction],
+        help="outgoing: what the relay's users send (filtermail_smtp_port); "
+        "incoming: what comes for them (filtermail_smtp_port_incoming)",
+    )
+    arguments = parser.parse_args()
+    direction = Direction(arguments.direction)
+
+    def listen(config: Config) -> service.Listeners:
+        outgoing = direction is Direction.OUTGOING
+        port = config.filtermail_smtp_port if outgoing else config.filtermail_smtp_port_incoming
+        return from_systemd(os.environ) or {"smtp": open_tcp(HOST, port)}
+
+    name = f"filtermail {direction.value}"
+    return service.main(arguments, listen, functools.partial(run, direction), name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

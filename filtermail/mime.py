@@ -1,0 +1,148 @@
+"""The bodies that may pass, as grammars (RFC 3156, 4; RFC 2046, 5.1).
+
+An encrypted message, where [..] is what only other programs' incoming mail may have:
+
+    empty lines, or [a known sentence that explains OpenPGP]
+    --BOUNDARY
+    Content-Type: application/pgp-encrypted      and the fields of `_PART`
+    (empty)
+    Version: 1
+    --BOUNDARY
+    Content-Type: application/octet-stream       and the fields of `_PART`
+    (empty)
+    armour                                       see filtermail.armour
+    --BOUNDARY--
+
+with up to a few empty lines before a delimiter and at the end. A request to join by invitation
+(legacy securejoin) is one text/plain part that repeats one header, alone or in a multipart/mixed.
+"""
+
+import re
+from collections.abc import Generator
+
+from filtermail.armour import armour
+from filtermail.reader import Grammar, Reader
+from filtermail.verdict import NotEncrypted
+
+MAX_EMPTY = 4
+"""Empty lines in a row where nothing but a delimiter may follow."""
+MAX_FIELDS = 4
+"""Header fields of a part."""
+
+_PREAMBLES = frozenset(
+    {
+        b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message (RFC 2440 and 3156)",
+    }
+)
+_CHARSET = rb'(?:; ?charset="?(?:utf-8|us-ascii)"?)?'
+_NAME = rb'(?:; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
+_ENCODING = rb"content-transfer-encoding: ?(?:7bit|8bit)"
+_DISPOSITION = rb"content-disposition: ?(?:inline|attachment)" + _NAME
+# Each field of a part, unfolded, in any case: whole, so that none can say anything of its own.
+_VERSION_PART = re.compile(
+    rb"(content-type: ?application/pgp-encrypted" + _CHARSET + rb")|" + _ENCODING + rb"|"
+    rb"content-description: ?pgp/mime version(?:s)? identification|" + _DISPOSITION,
+    re.IGNORECASE,
+)
+_DATA_PART = re.compile(
+    rb"(content-type: ?application/octet-stream" + _CHARSET + _NAME + rb")|" + _ENCODING + rb"|"
+    rb"content-description: ?openpgp encrypted message(?:\.asc)?|" + _DISPOSITION,
+    re.IGNORECASE,
+)
+_TEXT_PART = re.compile(
+    rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _ENCODING, re.IGNORECASE
+)
+
+
+def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
+    """The body of a PGP/MIME message; raises NotEncrypted."""
+    delimiter = b"--" + boundary
+    line = yield from _after_empty(read)
+    if not strict and line in _PREAMBLES:
+        line = yield from _after_empty(read)
+    _expect(line, delimiter, "text before the first part")
+    yield from _part_headers(read, _VERSION_PART, "the first part is not application/pgp-encrypted")
+    line = yield from read.line()
+    _expect(line, b"Version: 1", "the first part is not 'Version: 1'")
+    line = yield from _after_empty(read)
+    _expect(line, delimiter, "text in or after the first part")
+    yield from _part_headers(read, _DATA_PART, "the second part is not application/octet-stream")
+    yield from armour(read, strict=strict)
+    yield from _close(read, delimiter)
+
+
+def join_request(read: Reader, kind: bytes, boundary: bytes | None) -> Grammar:
+    """The body of a legacy securejoin request of that kind; raises NotEncrypted."""
+    expected = b"Secure-Join: " + kind
+    if boundary is None:
+        line = yield from read.line()
+        _expect(line, expected, "a securejoin request with more than its text")
+        yield from _only_empty(read)
+        return
+    delimiter = b"--" + boundary
+    line = yield from _after_empty(read)
+    _expect(line, delimiter, "text before the first part")
+    yield from _part_headers(read, _TEXT_PART, "a securejoin request that is not text/plain")
+    line = yield from read.line()
+    _expect(line, expected, "a securejoin request with more than its text")
+    yield from _close(read, delimiter)
+
+
+def _part_headers(read: Reader, allowed: re.Pattern[bytes], fault: str) -> Grammar:
+    """A part's header fields, each at most once, the Content-Type (group 1) among them."""
+    seen: set[bytes] = set()
+    has_type = False
+    while field := (yield from _field(read)):
+        match = allowed.fullmatch(field)
+        name = field.partition(b":")[0].lower()
+        if match is None or name in seen:
+            raise NotEncrypted(fault if name == b"content-type" else "a header of a part")
+        seen.add(name)
+        has_type = has_type or match[1] is not None
+    if not has_type:
+        raise NotEncrypted(fault)
+
+
+def _field(read: Reader) -> Generator[None, None, bytes]:
+    """One field, unfolded, its white space single; empty at the end of the fields."""
+    field = yield from read.line()
+    while field:
+        if not read.buffer:
+            yield from read.more()
+        if read.buffer[:1] not in (b" ", b"\t"):
+            break
+        field += b" " + (yield from read.line()).strip(b" \t")
+    return re.sub(rb"[ \t]+", b" ", field)
+
+
+def _after_empty(read: Reader) -> Generator[None, None, bytes]:
+    """The next line that is not empty, after a few that may be."""
+    for _ in range(MAX_EMPTY + 1):
+        line = yield from read.line()
+        if line:
+            return line
+    raise NotEncrypted("too many empty lines")
+
+
+def _close(read: Reader, delimiter: bytes) -> Grammar:
+    line = yield from _after_empty(read)
+    _expect(line, delimiter + b"--", "something after the encrypted data")
+    yield from _only_empty(read)
+
+
+def _only_empty(read: Reader) -> Grammar:
+    """A few empty lines up to the end."""
+    for _ in range(MAX_EMPTY + 1):
+        while not read.buffer:
+            if read.at_end:
+                return
+            yield
+        line = yield from read.line()
+        _expect(line, b"", "text after the last part")
+    raise NotEncrypted("too many empty lines")
+
+
+def _expect(line: bytes, expected: bytes, fault: str) -> None:
+    if line != expected:
+        raise NotEncrypted(fault)
