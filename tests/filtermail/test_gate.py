@@ -385,11 +385,12 @@ def test_no_bounce_goes_out() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    pieces=st.sampled_from([*ACCEPTED.values(), *(pieces for pieces, _ in REFUSED.values())]),
+    name=st.sampled_from([*ACCEPTED, *REFUSED]),
     cuts=st.lists(st.integers(0, 10**6), max_size=8),
 )
-def test_splitting_changes_no_verdict(pieces: dict[str, bytes], cuts: list[int]) -> None:
+def test_splitting_changes_no_verdict(name: str, cuts: list[int]) -> None:
     """However the bytes come, the same answer, and the same bytes go on."""
+    pieces = ACCEPTED[name] if name in ACCEPTED else REFUSED[name][0]
     content = message(**pieces)
     expected, whole = judge(content)
     wire = stuff(content) + b".\r\n"
