@@ -26,6 +26,7 @@ MAX_WIDTH = 76
 """Characters of a line (RFC 9580, 6.2; RFC 2045, 6.8)."""
 MAX_HEADERS = 8
 
+_NO_BASE64 = "something in the PGP armour that is not base64"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}+\r\n)*+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
@@ -46,7 +47,7 @@ def armour(read: Reader, *, strict: bool) -> Grammar:
     if _CHECKSUM.fullmatch(line):
         line = yield from read.line()
     if line != END:
-        raise NotEncrypted("something in the PGP armour that is not base64")
+        raise NotEncrypted(_NO_BASE64)
     text.finish()
     packets.finish()
 
@@ -72,7 +73,7 @@ def _data(read: Reader, text: "_Base64") -> Generator[None, None, bytes]:
             if odd < whole:
                 break
         if len(read.buffer) > MAX_WIDTH + 2:
-            raise NotEncrypted("a line in the PGP armour that is too long")
+            raise NotEncrypted(_NO_BASE64)
         yield from read.more()
     line = yield from read.line()
     padded = _PADDED.fullmatch(line)
@@ -152,5 +153,5 @@ def _check_lines(block: bytes) -> int:
     )  # fmt: skip
     rest = block[end:] if regular else block
     if rest and not _LINES.fullmatch(rest):
-        raise NotEncrypted("something in the PGP armour that is not base64")
+        raise NotEncrypted(_NO_BASE64)
     return (full * width if regular else 0) + len(rest) - 2 * rest.count(b"\r\n")
