@@ -7,6 +7,7 @@ The wire form of an address is passed on as it came, never rebuilt from here.
 
 import ipaddress
 import re
+import string
 from dataclasses import dataclass
 
 MAX_LOCAL = 64
@@ -16,17 +17,22 @@ MAX_DOMAIN = 255
 MAX_ADDRESS = 254
 """Octets of a whole address: a path of 256 less its angle brackets (RFC 5321, 4.5.3.1.3)."""
 
-# RFC 5322 atext, and anything beyond ASCII that is no control character (RFC 6532, 3.2).
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u00a1-\uffff\U00010000-\U0010ffff]"
+# Beyond ASCII, no control characters (RFC 6532, 3.1) and no surrogates, which are not UTF-8.
+_BEYOND = r"\u00a1-\ud7ff\ue000-\uffff\U00010000-\U0010ffff"
+# RFC 5322 atext, extended by RFC 6532, 3.2.
+_ATEXT = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_BEYOND}]"
 _DOT_ATOM = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 # RFC 5321 quoted-string, printable characters only.
-_QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u00a1-\uffff\U00010000-\U0010ffff]|\\[ -~])*"')
+_QUOTED = re.compile(rf'"(?:[ !#-\[\]-~{_BEYOND}]|\\[ -~])*"')
 # Labels may begin with "_": test relays use such domains, and their clients skip the chain check.
-_ALNUM = r"A-Za-z0-9_\u00a1-\uffff\U00010000-\U0010ffff"
+_ALNUM = rf"A-Za-z0-9_{_BEYOND}"
 _LABEL = rf"[{_ALNUM}](?:[{_ALNUM}\-]{{0,61}}[{_ALNUM}])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # What may become a directory: no separator, no leading dot, no "+" (Postfix' recipient delimiter).
 _MAILBOX_LOCAL = re.compile(r"[a-z0-9_-](?:\.?[a-z0-9_-])*")
+# Case is folded in ASCII alone, as Dovecot does: Unicode folds the Kelvin sign to the letter k,
+# and so would make one address out of two.
+_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class InvalidAddress(ValueError):  # noqa: N818 - the name says what it is; "Error" adds nothing
@@ -52,7 +58,7 @@ class Address:
             raise InvalidAddress(f"a local part has at most {MAX_LOCAL} octets")
         if not (_DOT_ATOM.fullmatch(local) or _QUOTED.fullmatch(local)):
             raise InvalidAddress("the local part is neither a dot-atom nor a quoted string")
-        return cls(local.lower(), parse_domain(domain))
+        return cls(local.translate(_FOLD), parse_domain(domain))
 
     def mailbox_name(self) -> str:
         """The name of this address's directory; raises InvalidAddress where it cannot be one."""
@@ -76,7 +82,7 @@ def parse_domain(text: str) -> str:
         return _parse_literal(text[1:-1])
     if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN or not _DOMAIN.fullmatch(text):
         raise InvalidAddress("the domain is neither a host name nor an address literal")
-    return text.lower()
+    return text.translate(_FOLD)
 
 
 def _parse_literal(inside: str) -> str:
@@ -85,7 +91,9 @@ def _parse_literal(inside: str) -> str:
         if colon and tag.lower() == "ipv6":
             address = ipaddress.IPv6Address(rest)
             if address.scope_id is None:
-                return f"[ipv6:{address.compressed}]"
+                # Spelt out, because Python 3.13 changed how it writes these.
+                mapped = address.ipv4_mapped
+                return f"[ipv6:::ffff:{mapped}]" if mapped else f"[ipv6:{address.compressed}]"
         elif not colon:
             return f"[{ipaddress.IPv4Address(inside)}]"
     except ValueError:

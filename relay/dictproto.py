@@ -22,8 +22,8 @@ MAX_OPEN = 256
 """Transactions open at a time on one connection."""
 MAX_CHANGES = 1024
 """Changes in one transaction."""
-MAJOR_VERSION = 2
-"""What Dovecot 2.2.34 and later speak."""
+MAJOR_VERSIONS = ("2", "3")
+"""What Dovecot speaks: 2 from 2.1 on, 3 from 2.3.17 on, which names the user in each command."""
 
 
 class ProtocolError(Exception):
@@ -139,8 +139,8 @@ class DictConnection:
         # major, minor, value type, user, dict name
         if len(fields) < 4:
             raise ProtocolError("a hello with too few fields")
-        if fields[0] != str(MAJOR_VERSION):
-            raise ProtocolError(f"a major version other than {MAJOR_VERSION}")
+        if fields[0] not in MAJOR_VERSIONS:
+            raise ProtocolError(f"a major version other than {' and '.join(MAJOR_VERSIONS)}")
         self._user = fields[3]
 
     def _user_in(self, fields: list[str], index: int) -> str:

@@ -8,14 +8,13 @@ in the protocol ends that connection. Neither touches another client.
 import asyncio
 import logging
 import socket
-import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from relay import dictproto
 from relay.dictproto import Change, Commit, DictConnection, Event, Iterate, Lookup, ProtocolError
 from relay.log import unexpected
-from relay.sockets import BACKLOG
+from relay.sockets import BACKLOG, KEEP_SOCKET_FILE
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +23,6 @@ IDLE_SECONDS = 3600.0
 """A connection that says nothing for so long is closed; Dovecot opens another when it needs one."""
 DRAIN_SECONDS = 5.0
 """How long commands under way may take once the service is to stop."""
-
-
-# From Python 3.13 a closed server removes its socket's path, which would be systemd's to remove.
-_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
@@ -60,7 +55,7 @@ class DictServer:
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from `listener`."""
         self._server = await asyncio.start_unix_server(
-            self._accepted, sock=listener, backlog=BACKLOG, **_KEEP_PATH
+            self._accepted, sock=listener, backlog=BACKLOG, **KEEP_SOCKET_FILE
         )
 
     async def stop(self) -> None:

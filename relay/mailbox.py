@@ -11,6 +11,7 @@ Everything here touches the disk and blocks: call it from a thread.
 """
 
 import contextlib
+import errno
 import os
 import pwd
 import tempfile
@@ -83,7 +84,8 @@ class Mailbox:
         day = day_of(timestamp)
         self.path.mkdir(mode=0o700, exist_ok=True)
         owner.take(self.path)
-        (self.path / ENFORCE).touch(mode=0o600)
+        # A link there is refused: what it names is not ours to make.
+        os.close(os.open(self.path / ENFORCE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         owner.take(self.path / ENFORCE)
         with tempfile.NamedTemporaryFile(dir=self.path, prefix=f".{PASSWORD}-") as draft:
             draft.write(password_hash.encode("ascii"))
@@ -115,14 +117,14 @@ class Mailbox:
         try:
             if int((self.path / PASSWORD).stat().st_mtime) != day:
                 os.utime(self.path / PASSWORD, (day, day))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
 
     def last_login(self) -> int | None:
         """The day of the last login (seconds since the epoch, at midnight UTC)."""
         try:
             return int((self.path / PASSWORD).stat().st_mtime)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
 
@@ -172,8 +174,10 @@ def _size(path: Path) -> int:
     """Octets of a file, 0 where it is not there."""
     try:
         return path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
 
 
 def _sync_directory(path: Path) -> None:

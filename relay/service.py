@@ -7,20 +7,23 @@ signals or of systemd; this module is the only one with it (sd_notify(3), system
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
 from relay import log as logs
 from relay.config import Config, ConfigError, read_config
 from relay.mailbox import Owner
-from relay.sockets import SocketUnavailable, from_systemd, open_unix
+from relay.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_unix
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,9 @@ def main(
     try:
         config = read_config(arguments.config)
         listeners = listen(config)
-        uvloop.run(_supervise(name, listeners, config, run))
+        kept = {label: listener.dup() for label, listener in listeners.items()}
+        if uvloop.run(_supervise(name, listeners, arguments.config, config, run)):
+            _begin_again(kept)
     except ConfigError as error:
         log.critical("%s", error)
         return EXIT_CONFIG
@@ -92,11 +97,13 @@ def main(
     return 0
 
 
-async def _supervise(name: str, listeners: Listeners, config: Config, run: Run) -> None:
-    shutdown = asyncio.Event()
+async def _supervise(name: str, listeners: Listeners, path: Path, config: Config, run: Run) -> bool:
+    """Run until a signal ends it; whether it is to begin again, which SIGHUP asks for."""
+    shutdown, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shutdown.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, path, reload, shutdown)
     # The sockets listen already: whoever connects before the first accept waits, unrefused.
     task = loop.create_task(run(listeners, config, shutdown))
     watchdog = loop.create_task(_watchdog())
@@ -104,13 +111,46 @@ async def _supervise(name: str, listeners: Listeners, config: Config, run: Run) 
     notify("READY=1")
     stopping = loop.create_task(shutdown.wait())
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    notify("STOPPING=1")
+    notify(_reloading() if reload.is_set() else "STOPPING=1")
     stopping.cancel()
     try:
         await task
     finally:
         watchdog.cancel()
         log.info("%s has ended", name)
+    return reload.is_set()
+
+
+def _reload(path: Path, reload: asyncio.Event, shutdown: asyncio.Event) -> None:
+    """Begin again if the configuration can be read; else go on with the one that is in force."""
+    try:
+        read_config(path)
+    except ConfigError as error:
+        log.error("the configuration stays as it was: %s", error)  # noqa: TRY400 - foreseen
+        return
+    reload.set()
+    shutdown.set()
+
+
+def _reloading() -> str:
+    # RELOADING=1 with the time of it is for units of Type=notify-reload (sd_notify(3)).
+    return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+
+
+def _begin_again(listeners: Listeners) -> NoReturn:
+    """Become a new process of the same command, in the same pid and with the same sockets.
+
+    What was under way is finished, and who connected meanwhile waits in a socket that was never
+    closed. So a new configuration needs no code that changes objects in flight.
+    """
+    clear = FIRST_FD + len(listeners)
+    high = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, clear) for s in listeners.values()]
+    for at, descriptor in enumerate(high):
+        os.dup2(descriptor, FIRST_FD + at, inheritable=True)
+    os.environ["LISTEN_PID"] = str(os.getpid())
+    os.environ["LISTEN_FDS"] = str(len(high))
+    os.environ["LISTEN_FDNAMES"] = ":".join(listeners)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
 
 
 async def _watchdog() -> None:

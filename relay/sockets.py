@@ -7,14 +7,20 @@ daemon is being replaced (systemd.socket(5), sd_listen_fds(3)).
 import errno
 import os
 import socket
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 from relay.mailbox import Owner
 
 BACKLOG = 1024
 """Connections the kernel holds until they are accepted; a burst of logins fills a small one."""
-_FIRST_FD = 3
+FIRST_FD = 3
+"""Where passed sockets begin (sd_listen_fds(3))."""
+KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""For asyncio's unix servers. From Python 3.13 on they remove their socket's file when they close;
+the file may be systemd's, which would go on listening where nobody finds it."""
 
 
 class SocketUnavailable(Exception):  # noqa: N818 - says what is the matter
@@ -32,7 +38,7 @@ def from_systemd(environ: MutableMapping[str, str]) -> dict[str, socket.socket]:
         return {}
     sockets = {}
     for number in range(int(count)):
-        listener = socket.socket(fileno=_FIRST_FD + number)
+        listener = socket.socket(fileno=FIRST_FD + number)
         listener.setblocking(False)
         os.set_inheritable(listener.fileno(), False)
         sockets[names[number] if number < len(names) else str(number)] = listener

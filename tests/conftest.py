@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the daemons run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def socket_dir() -> Iterator[Path]:
+    """A directory whose path is short: a unix socket's has at most 107 octets (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="postern-") as path:
+        yield Path(path)
