@@ -1,0 +1,34 @@
+"""`python -m metadata`: the command line of the metadata service."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from metadata.daemon import SOCKET, run
+from relay.config import Config
+from relay.service import Listeners, main, parser, unix_listeners
+
+
+def command() -> int:
+    """Read the command line and serve; the exit code."""
+    arguments = parser("metadata", "Answer IMAP METADATA for Dovecot and push to phones.")
+    arguments.add_argument(
+        f"--{SOCKET}", type=Path, metavar="PATH", help="listen here, unless systemd passes a socket"
+    )
+    arguments.add_argument(
+        "--state",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where pushes wait that are not delivered yet; made where it is not there",
+    )
+    chosen = arguments.parse_args()
+
+    def listen(config: Config) -> Listeners:
+        return unix_listeners(config, {SOCKET: chosen.socket})
+
+    return main(chosen, listen, partial(run, state=chosen.state), "metadata")
+
+
+if __name__ == "__main__":
+    sys.exit(command())

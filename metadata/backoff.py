@@ -1,0 +1,35 @@
+"""When a push that failed is tried again, and until when. Pure.
+
+The delays grow fourfold: a gateway's hiccup costs seconds, an outage few requests. Chance spreads
+them, so that what failed together does not come back together.
+"""
+
+FIRST_DELAY = 2.0
+"""Seconds, about, to the first retry."""
+GROWTH = 4.0
+MAX_DELAY = 3600.0
+"""Seconds, at most, between two tries."""
+SPREAD = 0.25
+"""How far chance moves a delay to either side."""
+DEADLINE = 5 * 3600.0
+"""Seconds after which a push is given up: who was not woken by then has looked by himself."""
+
+
+def delay(failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures in a row (from 1); `chance` is in [0, 1)."""
+    # The exponent is bounded before the power is taken: a huge one would overflow.
+    wanted = FIRST_DELAY * GROWTH ** min(failures - 1, 16)
+    spread = 1 - SPREAD + 2 * SPREAD * chance
+    return min(min(wanted, MAX_DELAY) * spread, MAX_DELAY)
+
+
+def next_due(now: float, queued: float, failures: int, chance: float) -> float | None:
+    """When to try again; None when the push is to be given up. All in seconds since the epoch.
+
+    The last try is at the deadline, however long the delay has become. A push that is found later
+    still (the daemon was down, or the clock was set) has one try.
+    """
+    deadline = queued + DEADLINE
+    if now >= deadline:
+        return None
+    return min(now + delay(failures, chance), deadline)

@@ -1,0 +1,168 @@
+"""What Dovecot's METADATA dictionary is answered, entry by entry."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from metadata import keys, turn
+from metadata.keys import Private, Shared
+from metadata.queue import PushQueue
+from metadata.store import NoMailbox, TokenStore
+from metadata.tokens import InvalidToken, check
+from relay.config import Config
+from relay.dictproto import Change
+from relay.dictserver import DictFailure
+
+log = logging.getLogger(__name__)
+
+MAX_APP_VERSIONS = 48 * 1024
+"""Octets of the application versions: Dovecot reads answers of up to 64 KiB."""
+
+
+class MetadataHandler:
+    """A DictHandler: tokens in, pushes owed, and what a relay tells its clients.
+
+    An unset of a device token changes nothing, as in existing relays: it does not say which of an
+    address's devices it is for, and the others' tokens must not go with it. A token ends by the
+    gateway's 410 or by not being set again.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tokens: TokenStore,
+        queue: PushQueue,
+        wake: Callable[[], None],
+        nudge: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._queue = queue
+        self._wake = wake
+        self._nudge = nudge
+        self._clock = clock
+        self._turn_trouble = _Trouble("turn")
+        self._versions_trouble = _Trouble("appversions")
+
+    async def lookup(self, key: str, user: str) -> str | None:
+        """The value of an entry, None where there is none; raises DictFailure."""
+        match keys.parse(key):
+            case Private.DEVICE_TOKEN:
+                return " ".join(await self._valid_tokens(user)) or None
+            case Shared.IROH_RELAY:
+                return self._config.iroh_relay
+            case Shared.MAX_SMTP_RECIPIENTS:
+                return str(self._config.max_smtp_recipients)
+            case Shared.TURN:
+                return await self._turn()
+            case Shared.APP_VERSIONS:
+                return await asyncio.to_thread(self._app_versions)
+            case _:
+                return None
+
+    async def iterate(self, path: str, user: str) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+        """Entries are asked for by name; there is no list of them."""
+        return ()
+
+    async def commit(self, user: str, changes: Sequence[Change]) -> None:
+        """Store tokens and owe pushes, durably; raises DictFailure where one change is refused."""
+        entries = [keys.parse(change.key) for change in changes]
+        if not all(isinstance(entry, Private) for entry in entries):
+            raise DictFailure("this relay has no such entry to set")
+        set_to = zip(entries, [change.value for change in changes], strict=True)
+        tokens = [
+            _checked(value)
+            for entry, value in set_to
+            if entry is Private.DEVICE_TOKEN and value is not None
+        ]
+        for token in tokens:
+            await self._add_token(user, token)
+        if Private.MESSAGE_NEW in entries or Private.MESSAGE_OWN in entries:
+            self._nudge(user)
+        if Private.MESSAGE_NEW in entries:
+            await self._owe_pushes(user)
+
+    async def _valid_tokens(self, user: str) -> tuple[str, ...]:
+        try:
+            return await self._tokens.valid(user, int(self._clock()))
+        except OSError as error:
+            log.warning("device tokens cannot be read: %s", error.strerror)
+            raise DictFailure("device tokens cannot be read now") from None
+
+    async def _add_token(self, user: str, token: str) -> None:
+        try:
+            await self._tokens.add(user, token, int(self._clock()))
+        except NoMailbox:
+            raise DictFailure("this user has no mailbox here") from None
+        except OSError as error:
+            log.warning("a device token cannot be stored: %s", error.strerror)
+            raise DictFailure("the device token cannot be stored now") from None
+
+    async def _owe_pushes(self, user: str) -> None:
+        if tokens := await self._valid_tokens(user):
+            await self._queue.put(user, tokens, self._clock())
+            self._wake()
+
+    async def _turn(self) -> str | None:
+        if self._config.turn_socket_path is None:
+            return None
+        try:
+            issued = await turn.credentials(self._config.turn_socket_path)
+            entry = turn.server(self._config.mail_domain, issued)
+        except turn.TurnUnavailable as error:
+            self._turn_trouble.report(str(error))
+            return None
+        self._turn_trouble.over()
+        return entry
+
+    def _app_versions(self) -> str | None:
+        if self._config.appversions_path is None:
+            return None
+        try:
+            versions = _minified_json(self._config.appversions_path)
+        except OSError as error:
+            self._versions_trouble.report(error.strerror or type(error).__name__)
+        except (ValueError, RecursionError):
+            self._versions_trouble.report(
+                f"the file is not JSON of at most {MAX_APP_VERSIONS} octets"
+            )
+        else:
+            self._versions_trouble.over()
+            return versions
+        return None
+
+
+class _Trouble:
+    """Warns of an entry's trouble when it begins or changes, not each time a client asks."""
+
+    def __init__(self, entry: str) -> None:
+        self._entry = entry
+        self._last = ""
+
+    def report(self, what: str) -> None:
+        if what != self._last:
+            log.warning("METADATA entry %s is not answered: %s", self._entry, what)
+        self._last = what
+
+    def over(self) -> None:
+        self._last = ""
+
+
+def _checked(token: str) -> str:
+    try:
+        check(token)
+    except InvalidToken as error:
+        raise DictFailure(str(error)) from None
+    return token
+
+
+def _minified_json(path: Path) -> str:
+    with path.open("rb") as file:
+        text = file.read(MAX_APP_VERSIONS + 1)
+    if len(text) > MAX_APP_VERSIONS:
+        raise ValueError("too long")
+    return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)

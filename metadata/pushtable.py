@@ -1,0 +1,181 @@
+"""The queue's table: SQL over one SQLite connection, synchronous, used from one thread.
+
+A row is one push that is owed: an address, one of its tokens, when it is due. A message that
+comes while its token's push is still owed changes that row instead of adding one, and raises its
+`version`, so that a push that was on its way at that moment does not count for the new message.
+
+On disk it is in WAL mode with synchronous=FULL: a commit is one append and one fsync, and holds
+through a power cut. With NORMAL it would hold through kill -9 only, and a relay in a cupboard
+loses its power more often than its process. The cost is shared: many callers' rows a commit.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from metadata.backoff import MAX_DELAY
+
+FAR = 2 * MAX_DELAY
+"""Seconds: a row due later than that from now was written before the clock was set back."""
+_BUSY_SECONDS = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS push (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key BLOB NOT NULL UNIQUE,
+    address TEXT NOT NULL,
+    token TEXT NOT NULL,
+    queued REAL NOT NULL,
+    due REAL NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    version INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS push_due ON push (due);
+"""
+_ADD = """
+INSERT INTO push (key, address, token, queued, due) VALUES (?1, ?2, ?3, ?4, ?4)
+ON CONFLICT (key) DO UPDATE
+SET queued = excluded.queued, due = min(due, excluded.due), version = version + 1
+"""
+_DUE = """
+SELECT id, address, token, queued, failures, version FROM push
+WHERE due <= ?1 OR due > ?2 ORDER BY due LIMIT ?3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One push that is owed; `queued` in seconds since the epoch."""
+
+    durable: bool
+    id: int
+    address: str
+    token: str
+    queued: float
+    failures: int
+    version: int
+
+
+class PushTable:
+    """Pushes owed, on disk or in memory. Every method raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, *, durable: bool) -> None:
+        self._connection = connection
+        self._durable = durable
+
+    @classmethod
+    def on_disk(cls, path: Path) -> "PushTable":
+        """The table in the database at `path`, made where there is none."""
+        connection = _connect(str(path))
+        try:
+            # Free pages can be given back later only if this stands before the first table.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
+            connection.executescript(_SCHEMA)
+            # As a script: a single statement gives back one page and stops.
+            connection.executescript("PRAGMA incremental_vacuum")
+            # Reads every row once: a damaged file is better found now than at a message.
+            connection.execute("SELECT count(*), max(length(token)) FROM push").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, durable=True)
+
+    @classmethod
+    def in_memory(cls) -> "PushTable":
+        """A table that ends with the process."""
+        connection = _connect(":memory:")
+        connection.executescript(_SCHEMA)
+        return cls(connection, durable=False)
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget the transaction, if one is open."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def add(self, rows: Iterable[tuple[str, str, float]]) -> None:
+        """Owe a push, now, for each address, token and present time."""
+        self._connection.executemany(
+            _ADD, ((_key(address, token), address, token, now) for address, token, now in rows)
+        )
+
+    def due(self, now: float, limit: int) -> list[Push]:
+        """At most `limit` pushes that are due, the longest due first."""
+        rows = self._connection.execute(_DUE, (now, now + FAR, limit))
+        return [Push(self._durable, *row) for row in rows]
+
+    def next_due(self, after: float) -> float | None:
+        """When the first push that is not due yet will be."""
+        row = self._connection.execute("SELECT min(due) FROM push WHERE due > ?", (after,))
+        moment: float | None = row.fetchone()[0]
+        return moment
+
+    def remove(self, push: Push) -> None:
+        """The push was taken: nothing is owed, unless another message has come meanwhile."""
+        where = (push.id, push.token)
+        self._connection.execute(
+            "DELETE FROM push WHERE id = ? AND token = ? AND version = ?", (*where, push.version)
+        )
+        self._connection.execute("UPDATE push SET failures = 0 WHERE id = ? AND token = ?", where)
+
+    def forget(self, push: Push) -> None:
+        """The push is given up: nothing is owed to its token, whatever has come meanwhile."""
+        self._connection.execute(
+            "DELETE FROM push WHERE id = ? AND token = ?", (push.id, push.token)
+        )
+
+    def postpone(self, push: Push, due: float) -> None:
+        """The push has failed once more and is due again then."""
+        self._connection.execute(
+            "UPDATE push SET failures = ?, due = ? WHERE id = ? AND token = ?",
+            (push.failures + 1, due, push.id, push.token),
+        )
+
+    def adopt(self, push: Push, due: float) -> None:
+        """Take over a failed push from another table, due again then."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO push (key, address, token, queued, due, failures)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                _key(push.address, push.token),
+                push.address,
+                push.token,
+                push.queued,
+                due,
+                push.failures + 1,
+            ),
+        )
+
+    def count(self) -> int:
+        """How many pushes are owed."""
+        number: int = self._connection.execute("SELECT count(*) FROM push").fetchone()[0]
+        return number
+
+    def close(self) -> None:
+        """Close the database; in memory, that is its end."""
+        self._connection.close()
+
+
+def _key(address: str, token: str) -> bytes:
+    """What stands for both in the index, which would be as large as the table otherwise."""
+    return blake2b(f"{address} {token}".encode(), digest_size=16).digest()
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    # Transactions are ours to begin and end. One thread may open this, another use it.
+    return sqlite3.connect(
+        name, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )

@@ -1,0 +1,154 @@
+"""The service behind a real Dovecot 2.3: what clients set and get over IMAP."""
+
+import imaplib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.metadata.gateway import Gateway
+from tests.support import DEADLINE, daemon, eventually, poll
+
+pytestmark = pytest.mark.e2e
+USER = "alice@example.org"
+TOKEN = "openpgp:" + "Zm9v" * 1000 + "=="
+CONFIG = """
+protocols = imap lmtp
+listen = 127.0.0.1
+base_dir = {dir}/base
+state_dir = {dir}/base
+log_path = {dir}/dovecot.log
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+auth_username_format = %Lu
+mail_location = maildir:{mail}/%u
+mail_attribute_dict = proxy:{dir}/metadata.sock:metadata
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={mail}/%u
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service lmtp {{
+  unix_listener {dir}/lmtp.sock {{
+    mode = 0666
+  }}
+}}
+protocol imap {{
+  imap_metadata = yes
+}}
+"""
+
+
+@pytest.fixture
+def place(socket_dir: Path) -> Path:
+    """A directory that Dovecot's mail user may pass through."""
+    if os.geteuid() != 0 or shutil.which("dovecot") is None:
+        pytest.fail("this test needs root and Dovecot 2.3 (packages dovecot-imapd, dovecot-lmtpd)")
+    socket_dir.chmod(0o755)
+    nobody = pwd.getpwnam("nobody")
+    mailbox = socket_dir / "mail" / USER
+    mailbox.mkdir(parents=True)
+    for path in (mailbox.parent, mailbox):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    return socket_dir
+
+
+@pytest.fixture
+def imap(place: Path) -> Iterator[imaplib.IMAP4]:
+    """A logged-in session with a private Dovecot."""
+    nobody = pwd.getpwnam("nobody")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (place / "dovecot.conf").write_text(
+        CONFIG.format(
+            dir=place, mail=place / "mail", port=port, uid=nobody.pw_uid, gid=nobody.pw_gid
+        )
+    )
+    log = place / "dovecot.log"
+    with subprocess.Popen(["dovecot", "-F", "-c", place / "dovecot.conf"]) as dovecot:
+        try:
+            poll(lambda: log.exists() and "starting up" in log.read_text(), "Dovecot")
+            session = imaplib.IMAP4("127.0.0.1", port, timeout=DEADLINE)
+            session.login(USER, "any")
+            yield session
+            session.logout()
+        finally:
+            dovecot.terminate()
+            dovecot.wait(DEADLINE)
+
+
+def dialogue(session: imaplib.IMAP4, command: str) -> tuple[str, str]:
+    """The untagged lines of the answer, literals put in their place, and the tagged one."""
+    tag = session._new_tag().decode()
+    session.send(f"{tag} {command}\r\n".encode())
+    answer = ""
+    while not (line := session.readline().decode()).startswith(tag):
+        answer += line
+    return answer, line.removeprefix(tag).strip()
+
+
+async def test_metadata_over_imap(place: Path, gateway: Gateway, imap: imaplib.IMAP4) -> None:
+    versions = '{"clients":[{"clientId":"x"}]}'
+    (place / "appversions.json").write_text(versions.replace(":", " : "))
+    (place / "chatmail.ini").write_text(
+        f"[params]\nmail_domain = example.org\nmailboxes_dir = {place}/mail\n"
+        f"mailboxes_user = nobody\npush_gateway = {gateway.url}\n"
+        f"appversions_path = {place}/appversions.json\n"
+    )
+    command = ["-m", "metadata", "--config", str(place / "chatmail.ini")]
+    command += ["--socket", str(place / "metadata.sock"), "--state", str(place / "state")]
+    with daemon(command) as metadata:
+        metadata.wait_for_log("is up")
+
+        asked = "/shared/vendor/deltachat/"
+        names = ("irohrelay", "turn", "maxsmtprecipients", "appversions")
+        entries = " ".join(asked + name for name in names)
+        answer, end = dialogue(imap, f'GETMETADATA "" (/shared/comment /shared/admin {entries})')
+        assert end.startswith("OK")
+        assert " ".join(answer.split()) == (
+            '* METADATA "" (/shared/comment NIL /shared/admin NIL '
+            f"{asked}irohrelay {{19}} https://example.org {asked}turn NIL "
+            f"{asked}maxsmtprecipients {{4}} 1000 "
+            f"{asked}appversions {{{len(versions)}}} {versions})"
+        )
+
+        got = "GETMETADATA INBOX (/private/devicetoken)"
+        assert "/private/devicetoken NIL" in dialogue(imap, got)[0]
+        for token in (TOKEN, "second", TOKEN):
+            assert (
+                dialogue(imap, f'SETMETADATA INBOX (/private/devicetoken "{token}")')[1][:2] == "OK"
+            )
+        length = len(f"{TOKEN} second")
+        assert f"{{{length}}}\r\n{TOKEN} second)" in dialogue(imap, got)[0]
+        for refused in ("a b", ""):
+            refusal = dialogue(imap, f'SETMETADATA INBOX (/private/devicetoken "{refused}")')[1]
+            assert refusal.startswith("NO")
+        assert f"{TOKEN} second)" in dialogue(imap, got)[0]
+
+        # Dovecot's push-notification Lua sets this very entry.
+        assert dialogue(imap, 'SETMETADATA INBOX (/private/messagenew "")')[1].startswith("OK")
+        await eventually(lambda: len(gateway.received) == 2, "both pushes")
+    assert sorted(gateway.received) == sorted([TOKEN, "second"])
+    stored = place / "mail" / USER / "metadata.json"
+    assert stored.owner() == "nobody"

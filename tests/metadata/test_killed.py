@@ -1,0 +1,81 @@
+"""kill -9 at any moment loses no push whose SET was answered."""
+
+import asyncio
+import json
+import os
+import pwd
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.metadata.gateway import Gateway
+from tests.support import Daemon, daemon, dict_client, eventually
+
+ROUNDS = 8
+MOST_AN_ADDRESS = 400
+
+
+@pytest.fixture
+def arguments(socket_dir: Path, mail: Path, gateway: Gateway) -> list[str]:
+    """The command line of a daemon for `mail` and `gateway`."""
+    config = socket_dir / "chatmail.ini"
+    config.write_text(
+        f"[params]\nmail_domain = example.org\nmailboxes_dir = {mail}\n"
+        f"mailboxes_user = {pwd.getpwuid(os.geteuid()).pw_name}\npush_gateway = {gateway.url}\n"
+    )
+    return [
+        *("-m", "metadata", "--config", str(config)),
+        *("--socket", str(socket_dir / "socket"), "--state", str(socket_dir / "state")),
+    ]
+
+
+async def tell_of_messages(path: Path, users: list[str], accepted: list[str]) -> None:
+    """Tell of one message a user, one after the other, until the daemon is gone."""
+    try:
+        async with dict_client(path) as client:
+            for user in users:
+                await client.send(f"B1\t{user}\nS1\tpriv/0a/messagenew\t\nC1\n".encode())
+                if await client.line() != b"O1\n":
+                    return
+                accepted.append(user)
+    except ConnectionError:
+        return
+
+
+async def killed_while_told(path: Path, running: Daemon, users: list[str]) -> list[str]:
+    """Those of whose messages the daemon had taken note when it was killed."""
+    accepted: list[str] = []
+    telling = [tell_of_messages(path, users[number::4], accepted) for number in range(4)]
+    told = asyncio.gather(*telling)
+    await asyncio.wait([told], timeout=random.uniform(0, 0.15))
+    running.process.kill()
+    await told
+    return accepted
+
+
+async def test_kill_at_any_moment(
+    arguments: list[str], socket_dir: Path, mail: Path, gateway: Gateway
+) -> None:
+    accepted: list[str] = []
+    for turn in range(ROUNDS):
+        users = [f"u{turn}-{number}@example.org" for number in range(MOST_AN_ADDRESS)]
+        for user in users:
+            (mail / user).mkdir()
+            stored = json.dumps({"devicetoken": {f"token-{user}": int(time.time())}})
+            (mail / user / "metadata.json").write_text(stored)
+        with daemon(arguments) as running:
+            await asyncio.to_thread(running.wait_for_log, "is up")
+            accepted += await killed_while_told(socket_dir / "socket", running, users)
+    assert accepted, "no SET was answered before a kill: the test has shown nothing"
+    wanted = {f"token-{user}" for user in accepted}
+    with daemon(arguments) as running:
+        await asyncio.to_thread(running.wait_for_log, "is up")
+        await eventually(lambda: wanted <= set(gateway.received), "every push that was accepted")
+        assert await asyncio.to_thread(running.terminate) == 0
+        assert "ERROR" not in running.log
+        assert "token-" not in running.log
+    repeated = len(gateway.received) - len(set(gateway.received))
+    # What was under way at a kill may come twice: at most what may be in flight, each time.
+    assert repeated <= ROUNDS * 100
