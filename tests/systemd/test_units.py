@@ -1,0 +1,118 @@
+"""The units as systemd itself judges them."""
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "systemd"
+PYTHON = "/opt/postern/venv/bin/python"
+SERVICES = ["doveauth.service", "filtermail@.service", "metadata.service"]
+SOCKETS = {
+    "doveauth-auth.socket": ("auth-socket", "/run/doveauth/auth.socket"),
+    "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
+    "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
+    "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
+    "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
+}
+MOST_EXPOSED = 20
+"""Tenths: systemd-analyze security tells an exposure from 0 to 10."""
+
+
+def analyze(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.fail("systemd-analyze is missing: install the package systemd (scripts/test does)")
+    return subprocess.run(
+        [program, *arguments], env=os.environ | environ, capture_output=True, text=True, check=False
+    )
+
+
+def read(unit: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(UNITS / unit)
+    return parser
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units, with a Python that is there: verify looks for what ExecStart= names."""
+    for path in UNITS.glob("*.*"):
+        if path.suffix in (".service", ".socket"):
+            text = path.read_text()
+            assert path.suffix == ".socket" or f"ExecStart={PYTHON} -m " in text
+            (tmp_path / path.name).write_text(text.replace(PYTHON, sys.executable))
+    return tmp_path
+
+
+def instances(name: str) -> list[str]:
+    if "@." not in name:
+        return [name]
+    return [name.replace("@.", f"@{side}.") for side in ("incoming", "outgoing")]
+
+
+def test_the_units_are_these() -> None:
+    there = {path.name for path in UNITS.iterdir()} - {"README.md"}
+    assert there == set(SERVICES) | set(SOCKETS)
+
+
+@pytest.mark.parametrize("name", [*SERVICES, *SOCKETS])
+def test_verify_has_nothing_to_say(units: Path, name: str) -> None:
+    result = analyze("verify", *instances(name), SYSTEMD_UNIT_PATH=f"{units}:")
+    said = [line for line in result.stderr.splitlines() if str(units) in line or name in line]
+    assert (result.returncode, said) == (0, []), result.stderr
+
+
+def test_verify_would_say_so(units: Path) -> None:
+    """The test above reads what is really there: a slip of the pen is told."""
+    with (units / "metadata.service").open("a") as unit:
+        unit.write("[Service]\nProtectHoem=yes\n")
+    result = analyze("verify", "metadata.service", SYSTEMD_UNIT_PATH=f"{units}:")
+    assert "ProtectHoem" in result.stderr
+    assert str(units) in result.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_exposure(name: str) -> None:
+    result = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", UNITS / name)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_life_cycle(name: str) -> None:
+    service = read(name)["Service"]
+    expected = {
+        "Type": "notify",
+        "Restart": "on-failure",
+        "RestartPreventExitStatus": "78",
+        "User": "vmail",
+    }
+    assert {key: service[key] for key in expected} == expected
+    assert "WatchdogSec" in service
+    assert "--config /etc/postern/chatmail.ini" in service["ExecStart"]
+
+
+@pytest.mark.parametrize(("name", "expected"), SOCKETS.items())
+def test_sockets_have_the_names_that_the_daemons_look_for(
+    name: str, expected: tuple[str, str]
+) -> None:
+    socket = read(name)["Socket"]
+    assert (socket["FileDescriptorName"], socket["ListenStream"]) == expected
+    if expected[1].startswith("/"):
+        access = {key: socket[key] for key in ("SocketUser", "SocketGroup", "SocketMode")}
+        assert access == {"SocketUser": "vmail", "SocketGroup": "dovecot", "SocketMode": "0660"}
+
+
+def test_each_service_has_its_sockets() -> None:
+    wanted = {
+        socket.replace("%i", side)
+        for name in SERVICES
+        for side in ("incoming", "outgoing")
+        for socket in read(name)["Service"]["Sockets"].split()
+    }
+    assert wanted == set(SOCKETS)
