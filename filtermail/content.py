@@ -23,6 +23,8 @@ _BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]"
 _FROM = re.compile(
     rb'(?:(?:[^"<>,;:()@\\\0\r\n]++|"(?:[^"\\\0\r\n]|\\[ -~])*+")*+<([^<>]+)>|([^<>,;:()"\s]+))'
 )
+# A comment may name the program (RFC 2045, 4).
+_MIME_VERSION = re.compile(rb"1\.0(?: *\([ -'*-~]*\))?")
 _ENCODING_OK = (None, b"7bit", b"8bit")
 
 
@@ -71,13 +73,25 @@ def check_identity_encoding(headers: Headers) -> None:
         raise NotEncrypted("a body in a transfer encoding")
 
 
+def check_mime_version(headers: Headers) -> None:
+    """Raise Malformed where MIME-Version is there twice or is not 1.0 (RFC 2045, 4)."""
+    value = headers.one(b"mime-version")
+    if value is not None and not _MIME_VERSION.fullmatch(value):
+        raise Malformed("a MIME-Version that is not 1.0")
+
+
 def author(headers: Headers) -> Address:
     """The one address of the From header (RFC 5322, 3.6.2); raises Malformed."""
+    try:
+        return Address.parse(author_text(headers).decode("utf-8"))
+    except (InvalidAddress, UnicodeDecodeError):
+        raise Malformed("a From header whose address is none") from None
+
+
+def author_text(headers: Headers) -> bytes:
+    """That address as it is written; raises Malformed."""
     value = headers.one(b"from")
     match = _FROM.fullmatch(value) if value is not None else None
     if match is None:
         raise Malformed("no From header with exactly one address")
-    try:
-        return Address.parse((match[1] or match[2]).decode("utf-8"))
-    except (InvalidAddress, UnicodeDecodeError):
-        raise Malformed("a From header whose address is none") from None
+    return match[1] or match[2]

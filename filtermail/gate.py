@@ -18,7 +18,12 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from filtermail.content import author, check_identity_encoding, content_type
+from filtermail.content import (
+    author,
+    check_identity_encoding,
+    check_mime_version,
+    content_type,
+)
 from filtermail.headers import Headers
 from filtermail.mime import encrypted, join_request
 from filtermail.reader import Grammar, Machine, Reader
@@ -74,6 +79,7 @@ def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Bod
 
 def _grammar(reader: Reader, headers: Headers, *, strict: bool) -> Grammar:
     content = content_type(headers)
+    check_mime_version(headers)
     check_identity_encoding(headers)
     if content.media == b"multipart/encrypted":
         if content.parameters.get(b"protocol", b"").lower() != b"application/pgp-encrypted":

@@ -20,12 +20,12 @@ MAX_BLOCK = 256 * 1024
 _FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n\0]++|\r\n[ \t])*+)\r\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 
-_KEPT = frozenset(
-    b"from to cc date message-id in-reply-to references mime-version content-type "
-    b"content-transfer-encoding auto-submitted autocrypt secure-join".split()
+KEPT = frozenset(
+    b"to cc date message-id in-reply-to references content-type content-transfer-encoding "
+    b"auto-submitted autocrypt secure-join".split()
 )
-_KEPT_PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
-_REPLACED = {b"subject": b"Subject: [...]\r\n", b"mime-version": b"MIME-Version: 1.0\r\n"}
+PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
+REPLACED = {b"subject": b"Subject: [...]\r\n", b"mime-version": b"MIME-Version: 1.0\r\n"}
 
 
 class Field(NamedTuple):
@@ -71,14 +71,13 @@ class Headers:
             raise Malformed(f"more than one {name.decode('ascii').title()} header")
         return values[0] if values else None
 
-    def outgoing(self) -> bytes:
-        """The block as it leaves: fields that are kept in their order, what tells too much gone."""
+    def outgoing(self, author: bytes) -> bytes:
+        """The block as it leaves: fields that are kept, in their order; `author` without a name."""
+        replaced = REPLACED | {b"from": b"From: <" + author + b">\r\n"}
         return b"".join(
-            _REPLACED.get(field.name, field.raw)
+            replaced.get(field.name, field.raw)
             for field in self.fields
-            if field.name in _KEPT
-            or field.name in _REPLACED
-            or field.name.startswith(_KEPT_PREFIXES)
+            if field.name in KEPT or field.name in replaced or field.name.startswith(PREFIXES)
         )
 
     def unchanged(self) -> bytes:

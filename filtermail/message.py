@@ -9,6 +9,7 @@ follows DATA must never be taken for commands. A refusal as not encrypted can be
 recipients (`let_through`); for that, what that call would have passed on is kept.
 """
 
+from filtermail.content import author_text
 from filtermail.gate import Body, Direction, Envelope, Everything, open_gate
 from filtermail.headers import MAX_BLOCK, Headers
 from filtermail.verdict import Malformed, Refusal, TooBig
@@ -86,12 +87,13 @@ class Message:
         """Judge the header block, and the beginning of the body that came with it."""
         self._head.clear()
         headers = Headers.parse(block)
-        outgoing = self._direction is Direction.OUTGOING
-        kept = headers.outgoing() if outgoing else headers.unchanged()
-        out = self._withheld = kept + b"\r\n" + stuff(body)
+        rest = b"\r\n" + stuff(body)
+        self._withheld = headers.unchanged() + rest
         self._body = open_gate(headers, self._envelope, self._direction)
         self._look(body)
-        return out
+        if self._direction is Direction.INCOMING:
+            return self._withheld
+        return headers.outgoing(author_text(headers)) + rest
 
     def _look(self, content: bytes) -> None:
         assert self._body is not None

@@ -4,13 +4,13 @@ An encrypted message, where [..] is what only other programs' incoming mail may 
 
     empty lines, or [a known sentence that explains OpenPGP]
     --BOUNDARY
-    Content-Type: application/pgp-encrypted      and the fields of `_PART`
+    Content-Type: application/pgp-encrypted      and the fields of _VERSION_PART
     (empty)
     Version: 1
     --BOUNDARY
-    Content-Type: application/octet-stream       and the fields of `_PART`
+    Content-Type: application/octet-stream       and the fields of _DATA_PART
     (empty)
-    armour                                       see filtermail.armour
+    armour, [in quoted-printable]                see filtermail.armour, filtermail.quoted
     --BOUNDARY--
 
 with up to a few empty lines before a delimiter and at the end. A request to join by invitation
@@ -21,38 +21,46 @@ import re
 from collections.abc import Generator
 
 from filtermail.armour import armour
+from filtermail.quoted import quoted_armour
 from filtermail.reader import Grammar, Reader
 from filtermail.verdict import NotEncrypted
 
 MAX_EMPTY = 4
 """Empty lines in a row where nothing but a delimiter may follow."""
-MAX_FIELDS = 4
-"""Header fields of a part."""
 
+# Enigmail, Thunderbird, Mailvelope; GPGTools and older ones; mailing lists' software.
 _PREAMBLES = frozenset(
     {
         b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
         b"This is an OpenPGP/MIME encrypted message (RFC 2440 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message.",
+        b"This is a MIME-encapsulated message.",
+        b"This is a MIME-encapsulated message",
+        b"This is a multi-part message in MIME format.",
+        b"This is a multi-part message in MIME format",
     }
 )
 _CHARSET = rb'(?:; ?charset="?(?:utf-8|us-ascii)"?)?'
-_NAME = rb'(?:; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
-_ENCODING = rb"content-transfer-encoding: ?(?:7bit|8bit)"
-_DISPOSITION = rb"content-disposition: ?(?:inline|attachment)" + _NAME
+_FILE = rb'(?:; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
+_VERSION_FILE = rb'(?:; ?(?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?)?;?'
+_COMMON = rb"content-transfer-encoding: ?(?:7bit|8bit)|mime-version: ?1\.0"
+_DISPOSITION = rb"content-disposition: ?(?:inline|attachment)"
+_QUOTED = re.compile(rb"content-transfer-encoding: ?quoted-printable", re.IGNORECASE)
 # Each field of a part, unfolded, in any case: whole, so that none can say anything of its own.
 _VERSION_PART = re.compile(
-    rb"(content-type: ?application/pgp-encrypted" + _CHARSET + rb")|" + _ENCODING + rb"|"
-    rb"content-description: ?pgp/mime version(?:s)? identification|" + _DISPOSITION,
+    rb"(content-type: ?application/pgp-encrypted" + _CHARSET + _VERSION_FILE + rb")|"
+    rb"content-description: ?pgp/mime versions? identification|"
+    + _DISPOSITION + _VERSION_FILE + rb"|" + _COMMON,
     re.IGNORECASE,
-)
+)  # fmt: skip
 _DATA_PART = re.compile(
-    rb"(content-type: ?application/octet-stream" + _CHARSET + _NAME + rb")|" + _ENCODING + rb"|"
-    rb"content-description: ?openpgp encrypted message(?:\.asc)?|" + _DISPOSITION,
+    rb"(content-type: ?application/octet-stream" + _CHARSET + _FILE + rb")|"
+    rb"content-description: ?(?:openpgp encrypted message(?:\.asc)?|pgp/mime encrypted message|"
+    rb"this is a digitally encrypted message part)|"
+    + _DISPOSITION + _FILE + rb"|" + _COMMON,
     re.IGNORECASE,
-)
-_TEXT_PART = re.compile(
-    rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _ENCODING, re.IGNORECASE
-)
+)  # fmt: skip
+_TEXT_PART = re.compile(rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _COMMON, re.IGNORECASE)
 
 
 def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
@@ -67,8 +75,16 @@ def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
     _expect(line, b"Version: 1", "the first part is not 'Version: 1'")
     line = yield from _after_empty(read)
     _expect(line, delimiter, "text in or after the first part")
-    yield from _part_headers(read, _DATA_PART, "the second part is not application/octet-stream")
-    yield from armour(read, strict=strict)
+    quoted = yield from _part_headers(
+        read,
+        _DATA_PART,
+        "the second part is not application/octet-stream",
+        also=None if strict else _QUOTED,
+    )
+    if quoted:
+        yield from quoted_armour(read, delimiter + b"--")
+    else:
+        yield from armour(read, strict=strict)
     yield from _close(read, delimiter)
 
 
@@ -89,19 +105,31 @@ def join_request(read: Reader, kind: bytes, boundary: bytes | None) -> Grammar:
     yield from _close(read, delimiter)
 
 
-def _part_headers(read: Reader, allowed: re.Pattern[bytes], fault: str) -> Grammar:
-    """A part's header fields, each at most once, the Content-Type (group 1) among them."""
+def _part_headers(
+    read: Reader,
+    allowed: re.Pattern[bytes],
+    fault: str,
+    *,
+    also: re.Pattern[bytes] | None = None,
+) -> Generator[None, None, bool]:
+    """A part's header fields, each at most once, the Content-Type (group 1) among them.
+
+    Whether there was the one that is `also` allowed.
+    """
     seen: set[bytes] = set()
-    has_type = False
+    has_type = has_also = False
     while field := (yield from _field(read)):
         match = allowed.fullmatch(field)
+        extra = match is None and also is not None and also.fullmatch(field) is not None
         name = field.partition(b":")[0].lower()
-        if match is None or name in seen:
+        if (match is None and not extra) or name in seen:
             raise NotEncrypted(fault if name == b"content-type" else "a header of a part")
         seen.add(name)
-        has_type = has_type or match[1] is not None
+        has_type = has_type or (match is not None and match[1] is not None)
+        has_also = has_also or extra
     if not has_type:
         raise NotEncrypted(fault)
+    return has_also
 
 
 def _field(read: Reader) -> Generator[None, None, bytes]:

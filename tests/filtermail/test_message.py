@@ -48,7 +48,8 @@ def test_headers_that_tell_do_not_go_out() -> None:
         b"Chat-Version: 1.0\r\nAutocrypt: addr=a; keydata=b\r\nList-Id: <c>\r\nIn-Reply-To: <d>\r\n"
     )
     base = HEADERS.replace(b"Subject: [...]\r\n", b"")
-    reply, out = judge(message(headers=telling + base))
+    named = base.replace(b"From: ", b"From: Alice from the Bakery ").replace(b"1.0", b"1.0 (Phone)")
+    reply, out = judge(message(headers=telling + named))
     assert reply is None
     head = out.partition(b"\r\n\r\n")[0] + b"\r\n"
     assert head == (
