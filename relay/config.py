@@ -20,6 +20,8 @@ from relay.address import InvalidAddress, parse_domain
 log = logging.getLogger(__name__)
 
 SECTION = "params"
+MAX_MESSAGE_SIZE = 31457280
+"""Bytes, unless the file says otherwise."""
 IGNORED = {
     "passthrough_senders": "a relay lets encrypted mail out only",
     "passthrough_recipients": "a relay lets encrypted mail out only",
@@ -108,7 +110,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_user_send_per_minute: Count = 60
     max_user_send_burst_size: Count = 10
     max_mailbox_size: Size = 500 << 20
-    max_message_size: Size = 31457280
+    max_message_size: Size = MAX_MESSAGE_SIZE
     delete_mails_after: Days = 20
     delete_large_after: Days = 7
     delete_inactive_users_after: Days = 90

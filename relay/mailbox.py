@@ -87,15 +87,7 @@ class Mailbox:
         # A link there is refused: what it names is not ours to make.
         os.close(os.open(self.path / ENFORCE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         owner.take(self.path / ENFORCE)
-        with tempfile.NamedTemporaryFile(dir=self.path, prefix=f".{PASSWORD}-") as draft:
-            draft.write(password_hash.encode("ascii"))
-            draft.flush()
-            os.fsync(draft.fileno())
-            owner.take(draft.name)
-            os.utime(draft.fileno(), (day, day))
-            with contextlib.suppress(FileExistsError):
-                # The link is the commit: it never replaces what is there.
-                os.link(draft.name, self.path / PASSWORD)
+        self._offer(password_hash, owner, day)
         _sync_directory(self.path)
         _sync_directory(self.path.parent)
         held = self.password_hash()
@@ -103,6 +95,22 @@ class Mailbox:
             # An empty password file is how an operator blocks an address.
             raise BlockedMailbox
         return held
+
+    def _offer(self, password_hash: str, owner: Owner, day: int) -> None:
+        """Put a whole password file in its place, unless there is one."""
+        descriptor, draft = tempfile.mkstemp(dir=self.path, prefix=f".{PASSWORD}-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(password_hash.encode("ascii"))
+                file.flush()
+                os.utime(descriptor, (day, day))
+                os.fsync(descriptor)
+            owner.take(draft)
+            with contextlib.suppress(FileExistsError):
+                # The link is the commit: it never replaces what is there.
+                os.link(draft, self.path / PASSWORD)
+        finally:
+            Path(draft).unlink()
 
     def accepts_cleartext(self) -> bool:
         """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""

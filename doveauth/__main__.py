@@ -1,0 +1,30 @@
+"""`python -m doveauth`: the command line of the authentication daemon."""
+
+import sys
+from pathlib import Path
+
+from doveauth.daemon import AUTH, LAST_LOGIN, run
+from relay.config import Config
+from relay.service import Listeners, main, parser, unix_listeners
+
+
+def _main() -> int:
+    arguments = parser("doveauth", "Authenticates Dovecot's users, and makes new ones.")
+    for name, purpose in (
+        (AUTH, "where Dovecot asks for passwords and users"),
+        (LAST_LOGIN, "where Dovecot's last_login plugin writes"),
+    ):
+        arguments.add_argument(
+            f"--{name}", type=Path, metavar="PATH", help=f"{purpose} (default: systemd's socket)"
+        )
+    given = arguments.parse_args()
+
+    def listen(config: Config) -> Listeners:
+        paths = {AUTH: given.auth_socket, LAST_LOGIN: given.last_login_socket}
+        return unix_listeners(config, paths)
+
+    return main(given, listen, run, "doveauth")
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

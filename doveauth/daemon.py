@@ -1,0 +1,141 @@
+"""The authentication daemon: two dict sockets for Dovecot 2.3 over one account store."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from doveauth import keys
+from doveauth.accounts import Account, AccountStore, FileAccounts
+from doveauth.hashing import HashingFailed
+from doveauth.keys import Credentials, User
+from doveauth.policy import Rules
+from relay.config import Config
+from relay.dictproto import Change
+from relay.dictserver import DictFailure, DictServer
+from relay.mailbox import Mailboxes, Owner
+from relay.service import Listeners, Unstartable, owner_of
+
+log = logging.getLogger(__name__)
+
+Fields = dict[str, str | int]
+
+AUTH = "auth-socket"
+LAST_LOGIN = "last-login-socket"
+
+
+async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:
+    """Serve `auth-socket` and `last-login-socket` until `shutdown`; raises Unstartable."""
+    owner = owner_of(config)
+    await asyncio.to_thread(_make_root, config.mailboxes_dir, owner)
+    mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
+    store = FileAccounts(mailboxes, owner, Rules.of(config), config.nocreate_path, time.time)
+    auth, last_login = DictServer(AuthHandler(store, owner)), DictServer(LastLoginHandler(store))
+    await auth.start(listeners[AUTH])
+    await last_login.start(listeners[LAST_LOGIN])
+    await shutdown.wait()
+    await asyncio.gather(auth.stop(), last_login.stop())
+    await store.close()
+
+
+class AuthHandler:
+    """What Dovecot's dict passdb and dict userdb ask."""
+
+    def __init__(self, store: AccountStore, owner: Owner) -> None:
+        self._store = store
+        self._owner = owner
+
+    async def lookup(self, key: str, _user: str) -> str | None:
+        """The fields of a user, as JSON; a login with an admissible new name makes it first."""
+        with _temporary():
+            match keys.parse_lookup(key):
+                case Credentials(username, password):
+                    account = await self._store.login_or_create(username, password)
+                    return json.dumps(self._login(account)) if account else None
+                case User(username):
+                    account = await self._store.find(username)
+                    return json.dumps(self._fields(account)) if account else None
+                case None:
+                    return None
+
+    async def iterate(self, path: str, _user: str) -> list[tuple[str, str]]:
+        """A key for every user, with an empty value."""
+        if path != keys.USERDB:
+            return []
+        with _temporary():
+            return [(keys.USERDB + name, "") for name in await self._store.names()]
+
+    async def commit(self, _user: str, _changes: Sequence[Change]) -> None:
+        """Nothing can be changed here."""
+        raise DictFailure("the users cannot be changed by dict")
+
+    def _login(self, account: Account) -> Fields:
+        return self._fields(account) | {"password": account.password_hash}
+
+    def _fields(self, account: Account) -> Fields:
+        """What a userdb tells: no hash, which nobody needs there and doveadm would print."""
+        return {
+            "addr": account.address,
+            "home": str(account.home),
+            "uid": self._owner.uid,
+            "gid": self._owner.gid,
+        }
+
+
+class LastLoginHandler:
+    """What Dovecot's last_login plugin writes; it never reads."""
+
+    def __init__(self, store: AccountStore) -> None:
+        self._store = store
+
+    async def lookup(self, _key: str, _user: str) -> str | None:
+        """Nothing is told from here."""
+        return None
+
+    async def iterate(self, _path: str, _user: str) -> list[tuple[str, str]]:
+        """Nothing is told from here."""
+        return []
+
+    async def commit(self, _user: str, changes: Sequence[Change]) -> None:
+        """Note the days of the logins."""
+        logins = [_login(change) for change in changes]
+        with _temporary():
+            for username, timestamp in logins:
+                await self._store.record_login(username, timestamp)
+
+
+def _login(change: Change) -> tuple[str, int]:
+    username, timestamp = keys.parse_last_login(change.key), keys.parse_timestamp(change.value)
+    if username is None or timestamp is None:
+        raise DictFailure(f"{keys.LAST_LOGIN}USER is set to a time in seconds, nothing else")
+    return username, timestamp
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    """What keeps the store from answering is a temporary failure, never a wrong password."""
+    try:
+        yield
+    except OSError as error:
+        # An OSError's own text has the path, and so the address.
+        log.error("the mailboxes cannot be read or written: %s", error.strerror)  # noqa: TRY400 - foreseen
+        raise DictFailure("the mailboxes cannot be read or written now") from None
+    except HashingFailed as error:
+        log.error("a password cannot be hashed: %s", error)  # noqa: TRY400 - foreseen
+        raise DictFailure("a password cannot be hashed now") from None
+
+
+def _make_root(root: Path, owner: Owner) -> None:
+    """Make the directory of all mailboxes, for its owner alone; one that is there is left as is."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        if not root.is_dir():
+            root.mkdir(mode=0o700)
+            owner.take(root)
+    except OSError as error:
+        raise Unstartable(
+            f"{root} cannot be made: {error.strerror}; make it, or set mailboxes_dir"
+        ) from None

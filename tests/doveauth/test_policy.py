@@ -1,0 +1,60 @@
+"""Who may be made by logging in: a table of names and passwords, and the reason of each refusal."""
+
+import pytest
+
+from doveauth.policy import MAX_PASSWORD, Refusal, Rules, refusal
+from relay.address import Address
+from relay.config import parse_config
+
+RULES = Rules(username_min_length=3, username_max_length=9, password_min_length=9)
+GOOD = "password1"
+
+
+@pytest.mark.parametrize(
+    ("local", "password", "reason"),
+    [
+        ("abc", GOOD, None),
+        ("abcdefghi", GOOD, None),
+        ("a.b-c_d", GOOD, None),
+        ("ab", GOOD, Refusal.USERNAME_TOO_SHORT),
+        ("a", GOOD, Refusal.USERNAME_TOO_SHORT),
+        ("abcdefghij", GOOD, Refusal.USERNAME_TOO_LONG),
+        ("a" * 64, GOOD, Refusal.USERNAME_TOO_LONG),
+        ("abc", "", Refusal.PASSWORD_TOO_SHORT),
+        ("abc", "password", Refusal.PASSWORD_TOO_SHORT),
+        ("abc", "pässwörd", Refusal.PASSWORD_TOO_SHORT),
+        ("abc", "pässwörd1", None),
+        ("abc", "\udcff" * 8, Refusal.PASSWORD_TOO_SHORT),
+        ("abc", "\udcff" * 9, None),
+        ("abc", " \t\"'\\/{}ü", None),
+        ("abc", "x" * MAX_PASSWORD, None),
+        ("abc", "x" * (MAX_PASSWORD + 1), Refusal.PASSWORD_TOO_LONG),
+        ("abc", "ü" * (MAX_PASSWORD // 2), None),
+        ("abc", "ü" * (MAX_PASSWORD // 2 + 1), Refusal.PASSWORD_TOO_LONG),
+        ("abc", "x" * 10_000_000, Refusal.PASSWORD_TOO_LONG),
+        ("abc", "password\0more", Refusal.PASSWORD_WITH_NUL),
+        ("ab", "short", Refusal.USERNAME_TOO_SHORT),
+    ],
+)
+def test_a_new_name_and_its_password(local: str, password: str, reason: Refusal | None) -> None:
+    address = Address.parse(f"{local}@example.org")
+    assert refusal(address, password, RULES, closed=False) is reason
+
+
+def test_a_closed_relay_makes_nobody_however_good_the_name() -> None:
+    address = Address.parse("abcdefghi@example.org")
+    assert refusal(address, GOOD, RULES, closed=True) is Refusal.CLOSED
+
+
+def test_the_rules_are_those_of_the_configuration() -> None:
+    text = (
+        "[params]\nmail_domain = example.org\nusername_min_length = 4\n"
+        "username_max_length = 20\npassword_min_length = 12\n"
+    )
+    config, _ = parse_config(text, "chatmail.ini")
+    assert Rules.of(config) == Rules(4, 20, 12)
+
+
+def test_a_reason_is_in_words_and_none_is_told_twice() -> None:
+    assert len({reason.value for reason in Refusal}) == len(Refusal)
+    assert all(" " in reason.value for reason in Refusal)
