@@ -80,8 +80,8 @@ def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Bod
 def _grammar(reader: Reader, headers: Headers, *, strict: bool) -> Grammar:
     content = content_type(headers)
     check_mime_version(headers)
-    check_identity_encoding(headers)
     if content.media == b"multipart/encrypted":
+        check_identity_encoding(headers)
         if content.parameters.get(b"protocol", b"").lower() != b"application/pgp-encrypted":
             raise NotEncrypted("multipart/encrypted by another protocol than OpenPGP")
         if strict and set(content.parameters) != {b"protocol", b"boundary"}:
@@ -89,6 +89,7 @@ def _grammar(reader: Reader, headers: Headers, *, strict: bool) -> Grammar:
         return encrypted(reader, content.boundary(), strict=strict)
     kind = headers.one(b"secure-join")
     if kind in _JOIN_REQUESTS:
+        check_identity_encoding(headers)
         if not _INVITE.fullmatch(headers.one(b"secure-join-invitenumber") or b""):
             raise NotEncrypted("a securejoin request without its invitation number")
         if content.media == b"multipart/mixed":

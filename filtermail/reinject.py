@@ -9,12 +9,11 @@ A connection that is dropped before its final dot makes Postfix discard what it 
 """
 
 import asyncio
-import logging
+import os
+import re
 from collections.abc import Callable, Sequence
 
 from filtermail.verdict import Reply
-
-log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 100
 """At a time: Postfix' default_process_limit, which is what answers on the other side."""
@@ -30,6 +29,10 @@ VERDICT_SECONDS = 30.0
 """For the reply to the final dot; together under the 60 s after which clients give up."""
 MAX_REPLY_LINES = 100
 _HIGH_WATER = 256 * 1024
+# RFC 5321, 4.2.
+_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r]*))?")
+CLOSING = 421
+"""Whoever says so hangs up next, at any command (RFC 5321, 3.8)."""
 
 
 class Unavailable(Exception):  # noqa: N818 - the state that it reports
@@ -56,14 +59,14 @@ class Connection:
 
     @classmethod
     async def open(cls, host: str, port: int, helo: str) -> "Connection":
-        """Connect and greet; raises OSError, Unavailable, or Refused."""
+        """Connect and greet; raises OSError or Unavailable."""
         reader, writer = await asyncio.open_connection(host, port)
         writer.transport.set_write_buffer_limits(high=_HIGH_WATER)
         connection = cls(reader, writer)
         try:
-            await connection._expect(220)
+            await connection._greeting()
             writer.write(f"EHLO {helo}\r\n".encode())
-            greeting = await connection._expect(250)
+            greeting = await connection._greeting()
         except BaseException:
             connection.drop()
             raise
@@ -84,26 +87,28 @@ class Connection:
         hear of it (Postfix: SMTPD_PROXY_README, on speed_adjust).
         """
         known = [p for p in parameters if p.partition("=")[0] in self._extensions | {"BODY"}]
-        lines = [" ".join([f"MAIL FROM:<{sender}>", *known])]
-        lines += [f"RCPT TO:<{recipient}>" for recipient in recipients]
-        lines.append("DATA")
-        if "PIPELINING" in self._extensions:
-            self._writer.write("".join(f"{line}\r\n" for line in lines).encode())
-            replies = [await self._reply() for _ in lines]
-        else:
-            replies = []
+        mail = " ".join([f"MAIL FROM:<{sender}>", *known])
+        rcpts = [f"RCPT TO:<{recipient}>" for recipient in recipients]
+        pipelined = "PIPELINING" in self._extensions
+        if pipelined:
+            self._send(mail, *rcpts, "DATA")
+        # One refusal entails others: once every RCPT got its 450, Postfix refuses DATA with 554.
+        for lines, positive in (([mail], 2), (rcpts, 2), (["DATA"], 3)):
+            refusals = []
             for line in lines:
-                self._writer.write(f"{line}\r\n".encode())
-                replies.append(await self._reply())
-                if not replies[-1].accepts:
-                    break
-        refusals = [reply for reply in replies if not reply.accepts]
-        if refusals:
-            # What is permanent for one recipient is permanent for the message.
-            raise Refused(next((r for r in refusals if r.code >= 500), refusals[0]))
+                if not pipelined:
+                    self._send(line)
+                reply = await self._reply(positive)
+                if reply.code == CLOSING:
+                    raise Refused(reply)
+                if not reply.accepts:
+                    refusals.append(reply)
+            if refusals:
+                # What is permanent for one recipient is permanent for the message.
+                raise Refused(next((r for r in refusals if r.code >= 500), refusals[0]))
 
     async def write(self, data: bytes) -> None:
-        """Pass on a piece of the message; raises Unavailable, OSError."""
+        """Pass on a piece of the message; raises Unavailable."""
         self.used = True
         self._writer.write(data)
         try:
@@ -111,16 +116,20 @@ class Connection:
                 await self._writer.drain()
         except TimeoutError:
             raise Unavailable("it takes in no more data") from None
+        except OSError:
+            raise Unavailable("it hung up") from None
 
     async def end(self) -> Reply:
-        """Send the final dot; the reply to it. Raises Unavailable, OSError."""
+        """Send the final dot; the reply to it. Raises Unavailable."""
         self.used = True
         self._writer.write(b".\r\n")
         try:
             async with asyncio.timeout(VERDICT_SECONDS):
-                return await self._reply()
+                return await self._reply(2)
         except TimeoutError:
             raise Unavailable("it gives no reply to the message") from None
+        except OSError:
+            raise Unavailable("it hung up") from None
 
     def drop(self) -> None:
         """Hang up, at once and without a word; an unfinished message is discarded."""
@@ -131,24 +140,30 @@ class Connection:
         self._writer.write(b"QUIT\r\n")
         self._writer.close()
 
-    async def _expect(self, code: int) -> Reply:
-        reply = await self._reply()
-        if reply.code != code:
-            raise Refused(reply)
+    def _send(self, *lines: str) -> None:
+        self._writer.write("".join(f"{line}\r\n" for line in lines).encode())
+
+    async def _greeting(self) -> Reply:
+        reply = await self._reply(2)
+        if not reply.accepts:
+            # Of the service, not of a message: for the client, temporary whatever the code.
+            raise Unavailable(f"it greets with {reply.code}")
         return reply
 
-    async def _reply(self) -> Reply:
+    async def _reply(self, positive: int) -> Reply:
+        """The next reply, of the class `positive` (its first digit) or a refusal."""
         lines: list[str] = []
         while len(lines) < MAX_REPLY_LINES:
             try:
-                line = (await self._reader.readuntil(b"\n")).decode("utf-8", "replace").rstrip()
+                line = (await self._reader.readuntil(b"\n")).rstrip()
             except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 raise Unavailable("it hung up or spoke no SMTP") from None
-            if not line[:3].isdigit() or line[3:4] not in ("", " ", "-"):
+            match = _REPLY_LINE.fullmatch(line)
+            if match is None or int(match[1][:1]) not in (positive, 4, 5):
                 raise Unavailable("it spoke no SMTP")
-            lines.append(line[4:])
-            if line[3:4] != "-":
-                return Reply(int(line[:3]), tuple(lines))
+            lines.append((match[3] or b"").decode("utf-8", "replace"))
+            if match[2] != b"-":
+                return Reply(int(match[1]), tuple(lines))
         raise Unavailable("its reply does not end")
 
 
@@ -179,7 +194,9 @@ class Pool:
         except TimeoutError:
             raise Unavailable("it does not answer in time") from None
         except OSError as error:
-            raise Unavailable(f"it cannot be reached: {error.strerror}") from None
+            # asyncio's own text for one and the same error has an address in it, or has not.
+            why = os.strerror(error.errno) if error.errno else type(error).__name__
+            raise Unavailable(f"it cannot be reached: {why}") from None
 
     async def _begin(
         self, sender: str, parameters: Sequence[str], recipients: Sequence[str]
@@ -193,9 +210,8 @@ class Pool:
                 await connection.begin(sender, parameters, recipients)
             except BaseException as error:
                 connection.drop()
-                # 421: Postfix was about to close it (RFC 5321, 3.8).
                 gone = isinstance(error, Unavailable | OSError) or (
-                    isinstance(error, Refused) and error.reply.code == 421
+                    isinstance(error, Refused) and error.reply.code == CLOSING
                 )
                 if fresh or not gone:
                     raise

@@ -98,6 +98,14 @@ class Session(SMTP):
             self._writer.write(b"421 4.3.2 Service is restarting, try again\r\n")
             self.transport.close()
 
+    def _timeout_cb(self) -> None:
+        if self._writer.transport.get_write_buffer_size():
+            # Closing would wait for a client that does not even read.
+            self._writer.transport.abort()
+        else:
+            self._writer.write(b"421 4.4.2 Idle for too long\r\n")
+            self._writer.close()
+
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
         self._sender = None
@@ -141,7 +149,7 @@ class Session(SMTP):
         if _size(parameters) > self._proxy.max_size:
             return f"552 5.3.4 Message larger than {self._proxy.max_size} bytes"
         limiter = self._proxy.limiter
-        if limiter and not limiter.allow(str(sender or ""), time.monotonic()):
+        if limiter is not None and not limiter.allow(str(sender or ""), time.monotonic()):
             log.info("a sender is over the rate limit")
             return "450 4.7.1 Too many messages from you, try again later"
         self._sender = (path, sender)
@@ -166,6 +174,10 @@ class Session(SMTP):
             return f"501 5.1.3 Bad recipient: {error}"
         self._recipients.append((path, recipient))
         return "250 2.1.5 Ok"
+
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        """Verify nothing (RFC 5321, 3.5.3); aiosmtpd would read the address."""
+        await self.push("252 2.1.5 Send a message and see" if arg else "501 5.5.4 VRFY whom?")
 
     async def smtp_DATA(self, arg: str | None) -> None:
         """Pass a message on (RFC 5321, 4.1.1.4)."""

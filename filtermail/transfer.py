@@ -75,7 +75,7 @@ class Transfer:
                 try:
                     self._failure = passed_on(await connection.end())
                     clean = True
-                except (Unavailable, OSError) as error:
+                except Unavailable as error:
                     self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
         finally:
             pool.release(connection, clean=clean)
@@ -95,8 +95,12 @@ class Transfer:
         except Refusal as refusal:
             self._fail(refusal.reply, f"refused: {refusal}")
             connection.drop()
-        except (Unavailable, OSError) as error:
+        except Unavailable as error:
             self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
+            connection.drop()
+        except OSError as error:
+            # Its own text has the path, and that the address.
+            self._fail(UNAVAILABLE, f"the mailboxes cannot be read: {error.strerror}")
             connection.drop()
 
     async def _lifted(self) -> bool:

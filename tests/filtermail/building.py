@@ -24,9 +24,13 @@ def packet(tag: int, body: bytes) -> bytes:
 
 
 def pkesk(version: int = 3, size: int = 94) -> bytes:
-    """A public-key encrypted session key, anonymous."""
-    head = bytes([3]) + bytes(8) if version == 3 else bytes([version, 0])
-    return packet(1, head + b"\x12" + octets(size - len(head) - 1))
+    """A public-key encrypted session key, anonymous; v3 for RSA, so that PGPy reads it."""
+    if version == 3:
+        number = b"\xff" + octets(size - 13)
+        return packet(
+            1, b"\x03" + bytes(8) + b"\x01" + (8 * len(number)).to_bytes(2, "big") + number
+        )
+    return packet(1, bytes([version, 0, 0x12]) + octets(size - 3))
 
 
 def skesk(version: int = 6) -> bytes:

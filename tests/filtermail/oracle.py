@@ -1,0 +1,384 @@
+"""The gate's oracle: an accepted outgoing message, rebuilt from the tokens that may be in it.
+
+It reads a message a second time, whole and slowly, straight from RFC 5322, RFC 2045 and 2046, RFC
+3156 and RFC 9580, and knows nothing of how the gate does it: no code is shared. What it recognises
+it does not copy but makes anew, from what it understood: a delimiter from the boundary, armour
+from the decoded packets, a packet from its fields. Joined, the tokens must be the message, octet
+for octet. Whatever is not a token raises Unaccounted, which names it.
+
+Free text is only where the headers of a message have it (a Date, a Message-ID, an Autocrypt key)
+and in ciphertext. Everywhere else each token is one of a fixed set.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+CRLF = b"\r\n"
+EMPTY_LINES = 4
+"""As many in a row are taken for what programs write; more would be a message of their own."""
+
+
+class Unaccounted(AssertionError):  # noqa: N818 - it is what is left over, not an error of ours
+    """Something in an accepted message that is no token of the grammar."""
+
+
+class Field(NamedTuple):
+    """A header field: its name in lower case, its value unfolded."""
+
+    name: bytes
+    value: bytes
+    raw: bytes
+
+
+def tokens(content: bytes) -> list[bytes]:
+    """The tokens of an outgoing message, in their order; raises Unaccounted."""
+    _require(content.endswith(CRLF), "a last line without its end")
+    lines = content.split(CRLF)[:-1]
+    for line in lines:
+        _require(not set(line) & set(b"\r\n\0"), f"a bare CR, LF or NUL: {line!r}")
+    _require(b"" in lines, "a header block alone")
+    end = lines.index(b"")
+    fields = _fields(lines[:end])
+    _check_singles(fields)
+    made = [*(field.raw for field in fields), CRLF, *_body(fields, lines[end + 1 :])]
+    rebuilt = b"".join(made)
+    _require(rebuilt == content, f"{_difference(rebuilt, content)} is not what the tokens say")
+    return made
+
+
+def cleansed(content: bytes) -> bytes:
+    """The header block that a relay lets out for this message (docs/headers.md), empty line too."""
+    out = []
+    for field in _fields(content.partition(CRLF + CRLF)[0].split(CRLF)):
+        if field.name == b"from":
+            address = field.value.rpartition(b"<")[2].removesuffix(b">")
+            out.append(b"From: <" + address + b">" + CRLF)
+        elif field.name == b"subject":
+            out.append(b"Subject: [...]" + CRLF)
+        elif field.name == b"mime-version":
+            out.append(b"MIME-Version: 1.0" + CRLF)
+        elif field.name in _STAY or field.name.startswith(_STAY_PREFIXES):
+            out.append(field.raw)
+    return b"".join(out) + CRLF
+
+
+_STAY = (
+    b"to", b"cc", b"date", b"message-id", b"in-reply-to", b"references", b"content-type",
+    b"content-transfer-encoding", b"auto-submitted", b"autocrypt", b"secure-join",
+)  # fmt: skip
+_STAY_PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise Unaccounted(what)
+
+
+def _difference(rebuilt: bytes, content: bytes) -> str:
+    at = next(
+        (at for at, pair in enumerate(zip(rebuilt, content, strict=False)) if pair[0] != pair[1]),
+        min(len(rebuilt), len(content)),
+    )
+    return f"{content[at : at + 60]!r} at {at}"
+
+
+# Header fields (RFC 5322, 2.2).
+
+
+def _fields(lines: list[bytes]) -> list[Field]:
+    raw: list[list[bytes]] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            _require(bool(raw), f"a continuation of nothing: {line!r}")
+            raw[-1].append(line)
+        else:
+            raw.append([line])
+    return [_one_field(folded) for folded in raw]
+
+
+def _one_field(folded: list[bytes]) -> Field:
+    name, colon, value = b"".join(folded).partition(b":")
+    _require(colon == b":" and re.fullmatch(rb"[!-9;-~]+", name) is not None, f"no field: {name!r}")
+    return Field(name.lower(), value.strip(b" \t"), b"".join(line + CRLF for line in folded))
+
+
+def _check_singles(fields: list[Field]) -> None:
+    """Headers over which two parsers could disagree are there once, or not at all."""
+    for name in (b"from", b"content-type", b"content-transfer-encoding", b"mime-version"):
+        count = sum(field.name == name for field in fields)
+        _require(count <= 1, f"{count} fields {name!r}")
+    _require(_value(fields, b"from") is not None, "no From")
+    version = _value(fields, b"mime-version") or b"1.0"
+    _require(re.fullmatch(rb"1\.0(?: *\([^()]*\))?", version) is not None, f"MIME {version!r}")
+    encoding = (_value(fields, b"content-transfer-encoding") or b"7bit").lower()
+    _require(encoding in (b"7bit", b"8bit"), f"an encoding: {encoding!r}")
+
+
+def _value(fields: list[Field], name: bytes) -> bytes | None:
+    return next((field.value for field in fields if field.name == name), None)
+
+
+# Content-Type (RFC 2045, 5.1), without comments, continuations and quoted pairs.
+
+_PARAMETER = rb'[ \t]*;[ \t]*([A-Za-z-]+)=(?:"([^"\\*\r\n]*)"|([^][ \t()<>@,;:\\"/?=*\r\n]+))'
+
+
+def _content_type(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    media = re.match(rb"[A-Za-z-]+/[A-Za-z-]+", value)
+    _require(media is not None, f"no media type: {value!r}")
+    assert media is not None
+    rest = re.sub(rb";?[ \t]*\Z", b"", value[media.end() :])
+    found = re.findall(_PARAMETER, rest)
+    names = [name.lower() for name, _, _ in found]
+    _require(len(set(names)) == len(names), f"a parameter twice: {value!r}")
+    left = re.sub(_PARAMETER, b"", rest)
+    _require(not left, f"in a Content-Type: {left!r}")
+    return media[0].lower(), {name.lower(): quoted or bare for name, quoted, bare in found}
+
+
+def _body(fields: list[Field], lines: list[bytes]) -> Iterator[bytes]:
+    media, parameters = _content_type(_value(fields, b"content-type") or b"text/plain")
+    if media == b"multipart/encrypted":
+        _require(parameters.keys() == {b"boundary", b"protocol"}, f"parameters {parameters}")
+        protocol = parameters[b"protocol"].lower()
+        _require(protocol == b"application/pgp-encrypted", f"protocol {protocol!r}")
+        yield from _multipart(lines, parameters[b"boundary"], [_version_part, _data_part])
+        return
+    kind = _value(fields, b"secure-join") or b""
+    _require(kind in (b"vc-request", b"vg-request"), f"neither encrypted nor a request: {media!r}")
+    invite = _value(fields, b"secure-join-invitenumber") or b""
+    _require(re.fullmatch(rb"[\w-]{1,64}", invite, re.ASCII) is not None, f"invite {invite!r}")
+    text = b"Secure-Join: " + kind + CRLF
+    if media == b"multipart/mixed":
+        _require(parameters.keys() == {b"boundary"}, f"parameters {parameters}")
+        yield from _multipart(lines, parameters[b"boundary"], [lambda part: _join_part(part, text)])
+    else:
+        _require(media == b"text/plain", f"a request as {media!r}")
+        charset = parameters.pop(b"charset", b"utf-8").lower()
+        _require(charset in (b"utf-8", b"us-ascii") and not parameters, f"parameters {parameters}")
+        yield text
+        yield from _empties(lines[1:])
+
+
+# Multipart (RFC 2046, 5.1.1): a delimiter is known by how its line *begins*.
+
+
+class _Part(NamedTuple):
+    fields: list[Field]
+    lines: list[bytes]
+
+
+_Kind = Callable[[_Part], Iterator[bytes]]
+
+
+def _multipart(lines: list[bytes], boundary: bytes, kinds: list[_Kind]) -> Iterator[bytes]:
+    pattern = rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]"
+    _require(re.fullmatch(pattern, boundary, re.ASCII) is not None, f"boundary {boundary!r}")
+    delimiter = b"--" + boundary
+    at = [number for number, line in enumerate(lines) if line.startswith(delimiter)]
+    _require(len(at) == len(kinds) + 1, f"{len(at)} delimiters for {len(kinds)} parts")
+    yield from _empties(lines[: at[0]])
+    for kind, start, end in zip(kinds, at, at[1:], strict=False):
+        yield delimiter + CRLF
+        yield from kind(_part(lines[start + 1 : end]))
+    yield delimiter + b"--" + CRLF
+    yield from _empties(lines[at[-1] + 1 :])
+
+
+def _part(lines: list[bytes]) -> _Part:
+    _require(b"" in lines, "a part without a body")
+    end = lines.index(b"")
+    return _Part(_fields(lines[:end]), lines[end + 1 :])
+
+
+def _empties(lines: list[bytes]) -> Iterator[bytes]:
+    _require(len(lines) <= EMPTY_LINES, f"{len(lines)} lines where a few may be empty")
+    for line in lines:
+        _require(line == b"", f"text between the parts: {line!r}")
+        yield CRLF
+
+
+_CHARSETS = rb'(?:; charset="?(?:utf-8|us-ascii)"?)?'
+_FILES = rb'(?:; (?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
+_VERSION_FILES = rb'(?:; (?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?)?;?'
+_ANY_PART = {b"content-transfer-encoding": rb"7bit|8bit", b"mime-version": rb"1\.0"}
+# By field: what its value may be, in any case, white space taken for one blank.
+_VERSION_FIELDS = _ANY_PART | {
+    b"content-type": rb"application/pgp-encrypted" + _CHARSETS + _VERSION_FILES,
+    b"content-description": rb"pgp/mime versions? identification",
+    b"content-disposition": rb"(?:inline|attachment)" + _VERSION_FILES,
+}
+_DATA_FIELDS = _ANY_PART | {
+    b"content-type": rb"application/octet-stream" + _CHARSETS + _FILES,
+    b"content-description": rb"openpgp encrypted message(?:\.asc)?|pgp/mime encrypted message|"
+    rb"this is a digitally encrypted message part",
+    b"content-disposition": rb"(?:inline|attachment)" + _FILES,
+}
+_JOIN_FIELDS = _ANY_PART | {b"content-type": rb"text/plain" + _CHARSETS}
+_BLANKS = re.compile(rb"[ \t]{0,8}\r\n[ \t]{1,8}|[ \t]{1,8}")
+
+
+def _part_fields(fields: list[Field], allowed: dict[bytes, bytes]) -> Iterator[bytes]:
+    names = [field.name for field in fields]
+    _require(b"content-type" in names, f"a part of no type: {names}")
+    _require(len(set(names)) == len(names), f"a part's header twice: {names}")
+    for field in fields:
+        value = allowed.get(field.name)
+        _require(value is not None, f"in a part: {field.raw!r}")
+        assert value is not None
+        plain = _BLANKS.sub(b" ", field.raw.removesuffix(CRLF))
+        fixed = re.fullmatch(rb"[a-z-]+: ?(?:" + value + rb")", _semicolons(plain), re.IGNORECASE)
+        _require(fixed is not None, f"in a part: {field.raw!r}")
+        yield field.raw
+    yield CRLF
+
+
+def _semicolons(field: bytes) -> bytes:
+    """The blank after a semicolon is a matter of taste; a last semicolon is none."""
+    return re.sub(rb"; ?(?=[a-z])", b"; ", field, flags=re.IGNORECASE)
+
+
+def _version_part(part: _Part) -> Iterator[bytes]:
+    yield from _part_fields(part.fields, _VERSION_FIELDS)
+    yield b"Version: 1" + CRLF
+    yield from _empties(part.lines[1:])
+
+
+def _data_part(part: _Part) -> Iterator[bytes]:
+    yield from _part_fields(part.fields, _DATA_FIELDS)
+    end_line = b"-----END PGP MESSAGE-----"
+    _require(end_line in part.lines, "no end of the armour")
+    end = part.lines.index(end_line)
+    yield from armour(part.lines[:end])
+    yield end_line + CRLF
+    yield from _empties(part.lines[end + 1 :])
+
+
+def _join_part(part: _Part, text: bytes) -> Iterator[bytes]:
+    yield from _part_fields(part.fields, _JOIN_FIELDS)
+    yield text
+    yield from _empties(part.lines[1:])
+
+
+# Armour (RFC 9580, 6.2), without armour headers.
+
+
+def armour(lines: list[bytes]) -> Iterator[bytes]:
+    """Those of an armoured message before its END line; raises Unaccounted."""
+    yield b"-----BEGIN PGP MESSAGE-----" + CRLF
+    yield CRLF
+    data = lines[2:]
+    checksum = data.pop() if data and re.fullmatch(rb"=[A-Za-z0-9+/]{4}", data[-1]) else None
+    yield from _rewrapped(data)
+    if checksum is not None:
+        yield checksum + CRLF
+
+
+def _rewrapped(lines: list[bytes]) -> Iterator[bytes]:
+    """The base64 of the packets that these lines hold, in lines of the same widths."""
+    widths = [len(line) for line in lines]
+    _require(all(0 < width <= 76 for width in widths), f"base64 lines of {set(widths)}")
+    try:
+        octets = base64.b64decode(b"".join(lines), validate=True)
+    except binascii.Error as error:
+        raise Unaccounted(f"no base64: {error}") from None
+    text = base64.b64encode(b"".join(packets(octets)))
+    at = 0
+    for width in widths:
+        yield text[at : at + width] + CRLF
+        at += width
+    _require(at == len(text), "base64 that the lines do not hold")
+
+
+# Packets (RFC 9580, 4.2, 5.1, 5.3, 5.13 and 10.3).
+
+
+class _Packet(NamedTuple):
+    tag: int
+    headers: list[bytes]
+    """The tag and the first length, then the length before each further chunk."""
+    chunks: list[bytes]
+
+
+def packets(octets: bytes) -> Iterator[bytes]:
+    """Session keys, then one packet of encrypted data, each made anew; raises Unaccounted."""
+    at, tag = 0, 0
+    for _ in range(5001):
+        _require(at < len(octets), "no encrypted data")
+        packet = _packet(octets, at)
+        tag = packet.tag
+        if tag == 18:
+            _check_seipd(packet)
+        else:
+            _check_session_key(packet)
+        made = b"".join(
+            piece for pair in zip(packet.headers, packet.chunks, strict=True) for piece in pair
+        )
+        yield made
+        at += len(made)
+        if tag == 18:
+            break
+    _require(tag == 18 and at == len(octets), f"behind the encrypted data: {octets[at:]!r}")
+
+
+def _packet(octets: bytes, at: int) -> _Packet:
+    first = octets[at]
+    _require(first & 0x80 != 0, f"no packet: {octets[at : at + 9]!r}")
+    at += 1
+    if not first & 0x40:
+        _require(first & 3 != 3, "an indeterminate length")
+        width = 1 << (first & 3)
+        size = int.from_bytes(octets[at : at + width], "big")
+        header = bytes([first]) + size.to_bytes(width, "big")
+        return _Packet(first >> 2 & 15, [header], [_cut(octets, at + width, size)])
+    headers, chunks, more, prefix = [], [], True, bytes([first])
+    while more:
+        length, size, more = _length(octets, at)
+        at += len(length)
+        headers.append(prefix + length)
+        chunks.append(_cut(octets, at, size))
+        at, prefix = at + size, b""
+    return _Packet(first & 0x3F, headers, chunks)
+
+
+def _length(octets: bytes, at: int) -> tuple[bytes, int, bool]:
+    """A length's octets, what it says, and whether a further chunk follows."""
+    head = _cut(octets, at, 1)[0]
+    if head < 192:
+        return bytes([head]), head, False
+    if head < 224:
+        size = ((head - 192) << 8) + _cut(octets, at + 1, 1)[0] + 192
+        return bytes([((size - 192) >> 8) + 192, (size - 192) & 0xFF]), size, False
+    if head < 255:
+        return bytes([head]), 1 << (head & 31), True
+    size = int.from_bytes(_cut(octets, at + 1, 4), "big")
+    return b"\xff" + size.to_bytes(4, "big"), size, False
+
+
+def _cut(octets: bytes, at: int, size: int) -> bytes:
+    _require(at + size <= len(octets), f"{size} octets at {at} of {len(octets)}")
+    return octets[at : at + size]
+
+
+def _check_session_key(packet: _Packet) -> None:
+    _require(packet.tag in (1, 3), f"a packet of type {packet.tag}")
+    _require(len(packet.chunks) == 1, f"a packet of type {packet.tag} of partial length")
+    body = packet.chunks[0]
+    if packet.tag == 3:
+        _require(4 <= len(body) <= 256 and 4 <= body[0] < 10, f"SKESK: {body[:40]!r}")
+        return
+    _require(12 <= len(body) <= 4096 and 3 <= body[0] < 10, f"PKESK: {body[:40]!r}")
+    if body[0] == 6 and body[1]:
+        version, length = body[2], body[1]
+        known = (version, length) in ((4, 21), (6, 33))
+        _require(known and len(body) >= 12 + length, f"a fingerprint: {body[:40]!r}")
+
+
+def _check_seipd(packet: _Packet) -> None:
+    body = b"".join(packet.chunks)
+    _require(len(packet.chunks) == 1 or len(packet.chunks[0]) >= 512, "a small first chunk")
+    least = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}.get(body[0] if body else 0)
+    _require(least is not None and len(body) >= least, f"SEIPD: {body[:9]!r}, {len(body)} octets")
