@@ -1,0 +1,75 @@
+"""Accounts, as Dovecot and its clients see them."""
+
+import imaplib
+import smtplib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from postern.sandbox.clients import Imap, Smtp
+from postern.sandbox.login import Login, fresh_login
+from postern.sandbox.relay import Sandbox
+from postern.sandbox.threads import in_thread
+from relay.mailbox import PASSWORD
+from tests.e2e.tools import register
+from tests.support import DEADLINE
+
+pytestmark = pytest.mark.e2e
+
+
+def _password_file(sandbox: Sandbox, login: Login) -> Path:
+    return sandbox.layout.mail / login.address / PASSWORD
+
+
+def test_first_logins_at_the_same_moment_make_one_account(sandbox: Sandbox) -> None:
+    logins = [fresh_login(sandbox.domain) for _ in range(3)]
+    sessions = [
+        (in_thread(Imap, sandbox.ports, login), in_thread(Smtp, sandbox.ports, login))
+        for login in logins * 2
+    ]
+    for imap, smtp in sessions:
+        with imap.result(DEADLINE), smtp.result(DEADLINE):
+            pass
+    for login in logins:
+        assert _password_file(sandbox, login).exists()
+        register(sandbox, login)
+
+
+def test_a_wrong_password_is_refused_by_both(sandbox: Sandbox, login: Login) -> None:
+    register(sandbox, login)
+    before = _password_file(sandbox, login).read_text()
+    wrong = Login(login.address, "x" * len(login.password))
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        Imap(sandbox.ports, wrong)
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        Smtp(sandbox.ports, wrong)
+    assert _password_file(sandbox, login).read_text() == before
+
+
+def test_with_doveauth_down_imap_does_not_tell_of_a_wrong_password(
+    sandbox: Sandbox, login: Login
+) -> None:
+    register(sandbox, login)
+    sandbox.kill("doveauth")
+    try:
+        with pytest.raises(imaplib.IMAP4.error, match="UNAVAILABLE"):
+            Imap(sandbox.ports, login)
+    finally:
+        sandbox.restart("doveauth")
+    register(sandbox, login)
+
+
+def test_doveadm_lists_the_accounts(sandbox: Sandbox, login: Login) -> None:
+    other = fresh_login(sandbox.domain)
+    register(sandbox, login, other)
+    config = str(sandbox.layout.dovecot / "dovecot.conf")
+    done = subprocess.run(
+        ["doveadm", "-c", config, "user", "*"], capture_output=True, text=True, check=True
+    )
+    assert {login.address, other.address} <= set(done.stdout.split())
+
+
+def test_a_login_is_noted_by_its_day(sandbox: Sandbox, login: Login) -> None:
+    register(sandbox, login)
+    assert int(_password_file(sandbox, login).stat().st_mtime) % 86400 == 0

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from postern.sandbox import letters
+from postern.templates import render
+
+REPO = Path(__file__).parents[2]
+
+
+def _postern(*arguments: str, user: str | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "postern", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, user=user, check=False)
+
+
+def test_help_names_the_options() -> None:
+    done = _postern("sandbox", "run", "--help")
+    assert done.returncode == 0
+    for option in ("--check", "--json", "--domain", "--directory"):
+        assert option in done.stdout
+
+
+def test_json_is_for_the_check() -> None:
+    done = _postern("sandbox", "run", "--json")
+    assert done.returncode == 2
+    assert "--check" in done.stderr
+
+
+def test_a_login_without_a_sandbox_says_how_to_start_one(tmp_path: Path) -> None:
+    done = _postern("sandbox", "login", "--directory", str(tmp_path))
+    assert done.returncode == 1
+    assert "scripts/run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["scripts/run", "scripts/lib/setup.sh"])
+def test_scripts_parse(script: str) -> None:
+    subprocess.run(["bash", "-n", str(REPO / script)], check=True)
+
+
+def test_run_tells_its_use() -> None:
+    done = subprocess.run(
+        [REPO / "scripts" / "run", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--check" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "cleartext"])
+def test_a_letter_has_wire_line_ends_and_its_sender(kind: str) -> None:
+    letter = getattr(letters, kind)("someone@relay.example", "an-id")
+    assert letter.startswith(b"From: <someone@relay.example>\r\n")
+    assert b"Message-ID: <an-id@localhost>\r\n" in letter
+    assert letter.count(b"\n") == letter.count(b"\r\n")
+
+
+def test_a_template_with_a_value_missing_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="message_id"):
+        render("letters/cleartext.eml", {"sender": "someone@relay.example"})

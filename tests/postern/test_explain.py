@@ -1,0 +1,98 @@
+"""`postern explain`: the verdict, the place, the packets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from filtermail.gate import Direction
+from postern.__main__ import app
+from postern.explain import explain
+from relay.address import Address
+from tests.filtermail.building import LIMIT, armoured, message, packet, partial_seipd, pkesk, seipd
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+OUTGOING = Direction.OUTGOING
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.eml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_captured_mail(path: Path, line_end: bytes) -> None:
+    content = path.read_bytes().replace(b"\r\n", line_end)
+    explanation = explain(content, OUTGOING, LIMIT)
+    assert explanation.accepted == (path.stem != "unencrypted-chat-text")
+
+
+def test_the_packets_are_listed() -> None:
+    content = message(armour=armoured(pkesk(3) + pkesk(6) + partial_seipd(9, 10)))
+    explanation = explain(content, OUTGOING, LIMIT)
+    assert explanation.accepted
+    listed = [(packet.name, packet.version) for packet in explanation.packets]
+    assert listed == [("PKESK", 3), ("PKESK", 6), ("SEIPD", 2)]
+    assert explanation.packets[1].octets == len(pkesk(6))
+
+
+def test_a_line_is_named() -> None:
+    content = message(armour=armoured(seipd()).replace(b"\r\n=vJ9s", b"\r\nhello there\r\n=vJ9s"))
+    explanation = explain(content, OUTGOING, LIMIT)
+    assert explanation.reply.code == 523
+    number = content.split(b"\r\n").index(b"hello there") + 1
+    assert explanation.place == f"line {number}: hello there"
+
+
+def test_the_header_is_named() -> None:
+    explanation = explain(b"From: a@b.example\nSubject: hi\n\nhello\n", OUTGOING, LIMIT)
+    assert explanation.place == "the header"
+    assert explanation.packet_fault
+
+
+def test_who_sends_it_and_which_way_it_goes() -> None:
+    content = message(preamble=b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n")
+    assert not explain(content, OUTGOING, LIMIT).accepted
+    assert explain(content, Direction.INCOMING, LIMIT).accepted
+    other = explain(message(), OUTGOING, LIMIT, Address.parse("mallory@relay.example"))
+    assert other.reply.code == 553
+
+
+def test_its_size() -> None:
+    content = message()
+    assert explain(content, OUTGOING, len(content)).accepted
+    assert explain(content, OUTGOING, len(content) - 1).reply.code == 552
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0\xff", b"From: \xff\n\n", b"-----BEGIN PGP"])
+def test_anything_is_explained(content: bytes) -> None:
+    explanation = explain(content, OUTGOING, LIMIT)
+    assert not explanation.accepted
+    assert explanation.packets == ()
+
+
+def test_armour_that_pgpy_cannot_read() -> None:
+    content = message(armour=armoured(packet(1, b"\x03" + bytes(8) + b"\x12\xff\xff")))
+    assert explain(content, OUTGOING, LIMIT).packet_fault
+
+
+@pytest.mark.parametrize(("name", "code"), [("broadcast-skesk", 0), ("unencrypted-chat-text", 1)])
+def test_the_command(name: str, code: int) -> None:
+    path = SAMPLES / f"{name}.eml"
+    result = CliRunner().invoke(app, ["explain", str(path)])
+    assert result.exit_code == code
+    assert ("SEIPD" in result.output) == (code == 0)
+    assert ("523" in result.output) == (code == 1)
+
+
+def test_the_command_for_machines_and_from_standard_input() -> None:
+    command = [sys.executable, "-m", "postern", "explain", "--json", "-"]
+    result = subprocess.run(command, input=message(), capture_output=True, check=False)
+    assert result.returncode == 0
+    told = json.loads(result.stdout)
+    assert told["accepted"] is True
+    assert told["packets"][-1]["name"] == "SEIPD"
+
+
+@pytest.mark.parametrize("arguments", [["/nowhere"], ["--sender", "x", __file__]])
+def test_what_cannot_be_judged(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["explain", *arguments]).exit_code == 2
