@@ -98,8 +98,9 @@ class Daemon:
         return "".join(self._lines)
 
     def wait_for_log(self, text: str) -> None:
-        """Wait until it has logged `text`."""
-        poll(lambda: text in self.log, f"{text!r} in the log, which is {self.log}")
+        """Wait until it has logged `text`; a daemon that has ended fails the test at once."""
+        poll(lambda: text in self.log or not self._reader.is_alive(), f"{text!r} in its log")
+        assert text in self.log
 
     def terminate(self) -> int:
         """Ask it to end; its exit code."""

@@ -1,5 +1,6 @@
 """The sandbox itself: supervision, its end, and what it leaves."""
 
+import json
 import os
 import signal
 import subprocess
@@ -59,22 +60,31 @@ def _start(directory: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
+def _files_of(directory: Path) -> Path:
+    """Where a running sandbox has its files: elsewhere if `directory` is closed to other users."""
+    return Path(json.loads((directory / RECORD).read_text())["root"] or directory)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_that_was_started(directory: Path, number: signal.Signals) -> None:
     with _start(directory) as process:
         _, ports = running_sandbox(directory / RECORD)
+        files = _files_of(directory)
         assert not is_free(ports["imaps"])
+        assert _processes_of(files)
         process.send_signal(number)
         process.wait(DEADLINE)
     assert not (directory / RECORD).exists()
     assert all(is_free(port) for port in ports.values())
-    assert _processes_of(directory) == []
+    assert _processes_of(files) == []
 
 
 def test_what_a_killed_sandbox_left_is_ended(directory: Path) -> None:
     with _start(directory) as process:
+        files = _files_of(directory)
         process.kill()
-    assert _processes_of(directory)
+    assert _processes_of(files)
     remove_abandoned(directory.parent, directory.name)
-    assert _processes_of(directory) == []
+    assert _processes_of(files) == []
+    assert not files.exists()
     assert not directory.exists()

@@ -1,6 +1,7 @@
 """filtermail in this process on a free port, between clients and a scripted reinject service."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from filtermail.gate import Direction
 from relay.config import Config
 from relay.sockets import open_tcp
 from tests.filtermail.building import SENDER, message
-from tests.filtermail.proxy.dialogue import PATIENCE, Client, Reply
+from tests.filtermail.proxy.dialogue import Client, Reply
 from tests.filtermail.proxy.scripted import Reinject
-from tests.filtermail.proxy.spawning import Spawned
+from tests.filtermail.proxy.spawning import Spawned, configure, spawned
+from tests.support import DEADLINE
 
 DOMAIN = "relay.example"
 RECIPIENT = "bob@other.example"
@@ -33,7 +35,7 @@ class Running:
     async def stop(self) -> None:
         """Shut it down, and see it end."""
         self.shutdown.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             await self.task
 
 
@@ -95,15 +97,9 @@ async def start(reinject: Reinject, tmp_path: Path) -> AsyncIterator[Start]:
 @pytest.fixture
 async def spawn(reinject: Reinject, tmp_path: Path) -> AsyncIterator[Spawn]:
     """Start an instance as a process: `await spawn(direction)`."""
-    processes: list[Spawned] = []
-
-    async def _spawn(direction: str = "outgoing") -> Spawned:
-        processes.append(await Spawned.start(tmp_path, reinject.port, direction))
-        return processes[-1]
-
-    yield _spawn
-    for process in processes:
-        await process.stop()
+    config = configure(tmp_path, reinject.port)
+    async with contextlib.AsyncExitStack() as processes:
+        yield lambda direction="outgoing": processes.enter_async_context(spawned(config, direction))
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 """The client's side of a dialogue with the proxy: raw octets out, whole replies in."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from filtermail.wire import stuff
-
-PATIENCE = 20.0
-"""Seconds until what is waited for counts as never coming."""
+from tests.support import DEADLINE
 
 EHLO = b"EHLO [127.0.0.1]\r\n"
 DATA = b"DATA\r\n"
@@ -42,20 +39,20 @@ class Client:
     @classmethod
     async def open(cls, port: int) -> "Client":
         """Connect, and read the greeting."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             client = cls(*await asyncio.open_connection("127.0.0.1", port))
         assert (await client.reply()).code == 220
         return client
 
     async def send(self, data: bytes) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             self.writer.write(data)
             await self.writer.drain()
 
     async def reply(self) -> Reply:
         """The next reply; an EOFError where there is none any more."""
         lines = []
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 line = (await self.reader.readuntil(b"\r\n")).decode()
                 lines.append(line[4:-2])
@@ -85,7 +82,7 @@ class Client:
 
     async def ended(self) -> bytes:
         """Wait until the other side has hung up; what it said before."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             try:
                 return await self.reader.read()
             except ConnectionError:
@@ -101,11 +98,3 @@ class Client:
             await self.writer.wait_closed()
         except ConnectionError:
             return
-
-
-async def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain waited for: {what}"
-        await asyncio.sleep(0.005)

@@ -19,8 +19,9 @@ from filtermail.gate import Direction
 from filtermail.message import Message
 from tests.filtermail.building import SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Running, Start, submit
-from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, eventually, wire
+from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
+from tests.support import eventually
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ import asyncio
 
 from tests.filtermail.building import HEADERS, SENDER, armoured, message, seipd
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Spawn, submit
-from tests.filtermail.proxy.dialogue import Client, eventually, wire
+from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import HANG_UP, Act, Reinject
+from tests.support import eventually
 
 HUGE = message(armour=armoured(seipd(size=22_000_000)))
 MEGABYTE = 1 << 20
@@ -33,7 +34,7 @@ async def test_headers_are_held_until_they_are_whole(client: Client, reinject: R
     await client.send(HEADERS)
     content = message().removeprefix(HEADERS)
     await client.send(content[:-30])
-    await eventually(lambda: reinject.messages[0].wire, "the headers")
+    await eventually(lambda: bool(reinject.messages[0].wire), "the headers")
     assert reinject.messages[0].wire.startswith(HEADERS)
     assert (await client.say(wire(content[-30:]))).code == 250
 

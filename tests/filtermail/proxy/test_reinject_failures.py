@@ -7,8 +7,9 @@ import pytest
 from filtermail import reinject as limits
 from tests.filtermail.building import SENDER, armoured, message, seipd
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Start, submit
-from tests.filtermail.proxy.dialogue import Client, eventually, wire
+from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import GARBAGE, HANG_UP, SILENCE, STEPS, Act, Reinject, refuse
+from tests.support import eventually
 
 TIME_LIMITS = ("OPEN_SECONDS", "STALL_SECONDS", "VERDICT_SECONDS")
 USUAL = {name: getattr(limits, name) for name in TIME_LIMITS}
@@ -127,7 +128,7 @@ async def test_while_one_waits_others_are_served(
     waiting, other = await connect(), await connect()
     await waiting.begin(SENDER, RECIPIENT)
     await waiting.send(wire(message()))
-    await eventually(lambda: reinject.completed, "the first message to wait for its reply")
+    await eventually(lambda: bool(reinject.completed), "the first message to wait for its reply")
     assert (await submit(other)).code == 250
 
 

@@ -10,8 +10,9 @@ import pytest
 from filtermail import reinject as limits
 from tests.filtermail.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, submit
-from tests.filtermail.proxy.dialogue import Client, eventually, wire
+from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import HANG_UP, SILENCE, Act, Reinject, refuse
+from tests.support import eventually
 
 CLEARTEXT = HEADERS + b"\r\nhello\r\n"
 

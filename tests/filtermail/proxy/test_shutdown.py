@@ -1,15 +1,18 @@
 """The end of the service: messages under way are finished, who waits is told."""
 
 import asyncio
+import socket
+from pathlib import Path
 
 import pytest
 
-from filtermail import daemon
+from filtermail import daemon as service
 from tests.filtermail.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Spawn, Start, submit
-from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, eventually, wire
+from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Act, Reinject
-from tests.filtermail.proxy.spawning import Spawned
+from tests.filtermail.proxy.spawning import Spawned, configure
+from tests.support import daemon, eventually
 
 TOLD = b"421 4.3.2 Service is restarting, try again\r\n"
 
@@ -58,7 +61,7 @@ async def test_nobody_is_let_in_any_more(start: Start, connect: Connect) -> None
 async def test_a_message_that_never_ends_does_not_hold_it_up_for_ever(
     start: Start, connect: Connect, reinject: Reinject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 0.2)
     instance = await start()
     await in_the_middle(await connect(instance))
     await instance.stop()
@@ -130,3 +133,24 @@ async def test_bad_input_to_the_process(spawn: Spawn, connect: Connect) -> None:
     process.terminate()
     assert await process.ended() == 0
     check_log(process)
+
+
+async def test_it_opens_the_configured_port_itself(
+    connect: Connect, reinject: Reinject, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config = configure(tmp_path, reinject.port, port)
+        with daemon(["-m", "filtermail", "incoming", "--config", str(config)]) as started:
+            await eventually(lambda: started.log.count("\n") > 0, "a line in the log")
+            if "cannot listen" in started.log:
+                # Somebody else was faster; with a port that is given, nothing rules that out.
+                assert await asyncio.to_thread(started.wait) == 1
+                continue
+            assert f"filtermail incoming is up on smtp 127.0.0.1:{port}" in started.log
+            client = await connect(Spawned(started, port))
+            assert (await submit(client)).code == 250
+            return
+    pytest.fail("no port was free")

@@ -7,8 +7,9 @@ import pytest
 
 from tests.filtermail.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, submit
-from tests.filtermail.proxy.dialogue import Client, eventually
+from tests.filtermail.proxy.dialogue import Client
 from tests.filtermail.proxy.scripted import Reinject
+from tests.support import eventually
 
 SAMPLES = {
     path.stem: path.read_bytes()
@@ -64,7 +65,7 @@ async def test_cleartext_behind_what_was_passed_on_is_never_completed(
     content = message(epilogue=b"psst: the key is under the mat\r\nand\r\n")
     await client.begin(SENDER, RECIPIENT)
     await client.send(content[:-50])
-    await eventually(lambda: reinject.messages[0].wire, "the beginning to be passed on")
+    await eventually(lambda: bool(reinject.messages[0].wire), "the beginning to be passed on")
     await client.send(content[-50:])
     await eventually(lambda: reinject.sessions[0].ended, "the connection to be dropped")
     reply = await client.say(b".\r\n")
