@@ -18,7 +18,7 @@ from filtermail.verdict import Reply
 MAX_CONNECTIONS = 100
 """At a time: Postfix' default_process_limit, which is what answers on the other side."""
 MAX_IDLE = 10
-"""Connections kept for the next message, each of which holds one smtpd."""
+"""Connections kept for the next message while none waits, each of which holds one smtpd."""
 IDLE_SECONDS = 20.0
 """How long; far below Postfix' smtpd_timeout of 300 s."""
 OPEN_SECONDS = 15.0
@@ -229,8 +229,9 @@ class Pool:
 
     def release(self, connection: Connection, *, clean: bool) -> None:
         """Give a connection back; one that is not `clean`, between transactions, is dropped."""
+        wanted = len(self._idle) < MAX_IDLE or self._free.locked()
         self._free.release()
-        if clean and connection.alive and len(self._idle) < MAX_IDLE:
+        if clean and connection.alive and wanted:
             connection.idle_since = self._clock()
             self._idle.append(connection)
         else:

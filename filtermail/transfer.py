@@ -10,6 +10,7 @@ be read as commands. And the client's final dot is passed on only when the verdi
 that what Postfix answers to it is the answer to the client.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -64,22 +65,24 @@ class Transfer:
     async def run(self, client: Client, pool: Pool, connection: Connection) -> tuple[Reply, bytes]:
         """Pass the message on; the reply to its final dot, and what the client sent after it.
 
-        `connection` is given back to `pool`, whatever happens.
+        `connection` is given back to `pool`, whatever happens: at once where it is of no more use,
+        because a client that was refused may take its time to come to its dot.
         """
         clean = False
         try:
             await client.go_ahead()
-            while not self._message.ended:
+            while self._failure is None and not self._message.ended:
                 await self._pass_on(await client.read(), connection)
             if self._failure is None:
-                try:
-                    self._failure = passed_on(await connection.end())
-                    clean = True
-                except Unavailable as error:
-                    self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
+                self._failure = passed_on(await connection.end())
+                clean = True
+        except Unavailable as error:
+            self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
         finally:
             pool.release(connection, clean=clean)
         assert self._failure is not None
+        while not self._message.ended:
+            self._read_to_the_end(await client.read())
         return self._failure, self._message.rest
 
     async def _pass_on(self, data: bytes, connection: Connection) -> None:
@@ -90,26 +93,26 @@ class Transfer:
                 if not await self._lifted():
                     raise
                 out = self._message.let_through()
-            if out and self._failure is None:
-                await connection.write(out)
         except Refusal as refusal:
             self._fail(refusal.reply, f"refused: {refusal}")
-            connection.drop()
-        except Unavailable as error:
-            self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
-            connection.drop()
         except OSError as error:
             # Its own text has the path, and that the address.
             self._fail(UNAVAILABLE, f"the mailboxes cannot be read: {error.strerror}")
-            connection.drop()
+        else:
+            if out:
+                await connection.write(out)
+
+    def _read_to_the_end(self, data: bytes) -> None:
+        """What is left of a message that failed: nobody cares, but it must not be commands."""
+        with contextlib.suppress(Refusal):
+            self._message.feed(data)
 
     async def _lifted(self) -> bool:
         return self._direction is Direction.INCOMING and await self._wanted(self._envelope)
 
     def _fail(self, reply: Reply, why: str) -> None:
-        if self._failure is None:
-            self._failure = reply
-            log.info("a message of %s: %s", _magnitude(self._message.size), why)
+        self._failure = reply
+        log.info("a message of %s: %s", _magnitude(self._message.size), why)
 
 
 def passed_on(reply: Reply) -> Reply:
