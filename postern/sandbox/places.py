@@ -69,7 +69,7 @@ def lock(directory: Path) -> int:
         os.close(descriptor)
         raise SandboxProblem(
             f"another sandbox (process {holder}) runs in {directory}. "
-            "`postern sandbox login` prints a login for it; "
+            "`.venv/bin/postern sandbox login` prints a login for it; "
             "`postern sandbox run --directory DIR` starts one more beside it."
         ) from None
     os.ftruncate(descriptor, 0)
