@@ -45,7 +45,7 @@ def armour(read: Reader, *, strict: bool) -> Grammar:
     text = _Base64(packets)
     line = yield from _data(read, text)
     if _CHECKSUM.fullmatch(line):
-        line = yield from read.line()
+        line = yield from read.line(_NO_BASE64)
     if line != END:
         raise NotEncrypted(_NO_BASE64)
     text.finish()
@@ -75,11 +75,11 @@ def _data(read: Reader, text: "_Base64") -> Generator[None, None, bytes]:
         if len(read.buffer) > MAX_WIDTH + 2:
             raise NotEncrypted(_NO_BASE64)
         yield from read.more()
-    line = yield from read.line()
+    line = yield from read.line(_NO_BASE64)
     padded = _PADDED.fullmatch(line)
     if padded and len(line) <= MAX_WIDTH and not _CHECKSUM.fullmatch(line):
         text.last_line(padded[1], len(padded[2]))
-        line = yield from read.line()
+        line = yield from read.line(_NO_BASE64)
     return line
 
 
@@ -101,10 +101,19 @@ class _Base64:
         self._carry = b""
 
     def lines(self, block: bytes) -> None:
-        """Take whole lines; raises NotEncrypted if they are anything but base64."""
-        if not block:
-            return
-        count = _check_lines(block)
+        """Take whole lines; raises NotEncrypted if they are anything but base64.
+
+        What comes before the fault is taken first: it may have a fault of its own, and which one
+        is told must not depend on how the bytes came.
+        """
+        good = _good_lines(block)
+        if good:
+            self._take(block if good == len(block) else block[:good])
+        if good < len(block):
+            raise NotEncrypted(_NO_BASE64)
+
+    def _take(self, block: bytes) -> None:
+        count = len(block) - 2 * block.count(b"\n")
         octets = (len(self._carry) + count) // 4 * 3
         if octets and octets <= self._packets.skip:
             self._carry = self._last(block, (len(self._carry) + count) % 4)
@@ -140,8 +149,8 @@ class _Base64:
             raise NotEncrypted("base64 that is cut short")
 
 
-def _check_lines(block: bytes) -> int:
-    """How many base64 characters these whole lines have; raises NotEncrypted."""
+def _good_lines(block: bytes) -> int:
+    """How many octets of these whole lines, from the first line on, are lines of base64."""
     width = block.find(b"\r\n")
     full = len(block) // (width + 2)
     end = full * (width + 2)
@@ -151,7 +160,7 @@ def _check_lines(block: bytes) -> int:
         and block[width + 1:end:width + 2] == b"\n" * full
         and len(block[:end].translate(None, _ALPHABET)) == 2 * full
     )  # fmt: skip
-    rest = block[end:] if regular else block
-    if rest and not _LINES.fullmatch(rest):
-        raise NotEncrypted(_NO_BASE64)
-    return (full * width if regular else 0) + len(rest) - 2 * rest.count(b"\r\n")
+    if regular and end == len(block):
+        return end
+    match = _LINES.match(block, end if regular else 0)
+    return match.end() if match else 0

@@ -1,7 +1,7 @@
 """The few header values that decide about a message: Content-Type and From.
 
-Both are read by one grammar and no other reading is tried: comments, RFC 2231 parameters and
-duplicate parameters, over which two parsers might disagree, are refused.
+Both are read by one grammar and no other reading is tried: comments, RFC 2231 parameters, quoted
+pairs and duplicate parameters, over which two parsers might disagree, are refused.
 """
 
 import re
@@ -13,12 +13,10 @@ from relay.address import Address, InvalidAddress
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _TYPE = re.compile(rb"(" + _TOKEN + rb"/" + _TOKEN + rb")")
-_PARAMETER = re.compile(
-    rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"((?:[^"\\\r\n]|\\[ -~])*)")'
-)
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"([^"\\\r\n]*)")')
 _TRAILER = re.compile(rb"[ \t]*;?[ \t]*")
-# RFC 2046, 5.1.1: bchars, at most 70, no space at the end.
-_BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]")
+# RFC 2046, 5.1.1: bchars, at most 70; without the blank, at which a header may have been folded.
+_BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 # A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone.
 _FROM = re.compile(
     rb'(?:(?:[^"<>,;:()@\\\0\r\n]++|"(?:[^"\\\0\r\n]|\\[ -~])*+")*+<([^<>]+)>|([^<>,;:()"\s]+))'
@@ -46,7 +44,7 @@ class ContentType(NamedTuple):
             name = found[1].lower()
             if name in parameters or b"*" in name:
                 raise Malformed("a Content-Type with doubtful parameters")
-            parameters[name] = re.sub(rb"\\(.)", rb"\1", found[3]) if found[2] is None else found[2]
+            parameters[name] = found[3] if found[2] is None else found[2]
             at = found.end()
         if not _TRAILER.fullmatch(value, at):
             raise Malformed("a Content-Type with something after its parameters")

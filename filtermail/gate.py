@@ -31,6 +31,7 @@ from filtermail.verdict import Malformed, NotEncrypted, Spoofed
 from relay.address import Address
 
 _INVITE = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_TEXT = {b"charset": b"utf-8", b"format": b"flowed", b"delsp": b"no"}
 _JOIN_REQUESTS = (b"vc-request", b"vg-request")
 
 
@@ -92,9 +93,9 @@ def _grammar(reader: Reader, headers: Headers, *, strict: bool) -> Grammar:
         check_identity_encoding(headers)
         if not _INVITE.fullmatch(headers.one(b"secure-join-invitenumber") or b""):
             raise NotEncrypted("a securejoin request without its invitation number")
-        if content.media == b"multipart/mixed":
+        if content.media == b"multipart/mixed" and set(content.parameters) == {b"boundary"}:
             return join_request(reader, kind, content.boundary())
-        if content.media == b"text/plain":
+        if content.media == b"text/plain" and content.parameters.items() <= _TEXT.items():
             return join_request(reader, kind, None)
     raise NotEncrypted("not an OpenPGP encrypted message")
 

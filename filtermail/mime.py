@@ -20,13 +20,16 @@ with up to a few empty lines before a delimiter and at the end. A request to joi
 import re
 from collections.abc import Generator
 
-from filtermail.armour import armour
+from filtermail.armour import BEGIN, END, armour
 from filtermail.quoted import quoted_armour
 from filtermail.reader import Grammar, Reader
 from filtermail.verdict import NotEncrypted
 
 MAX_EMPTY = 4
 """Empty lines in a row where nothing but a delimiter may follow."""
+
+MAX_FIELD = 200
+"""Octets of a header field of a part, its white space included."""
 
 # Enigmail, Thunderbird, Mailvelope; GPGTools and older ones; mailing lists' software.
 _PREAMBLES = frozenset(
@@ -66,6 +69,8 @@ _TEXT_PART = re.compile(rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _CO
 def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
     """The body of a PGP/MIME message; raises NotEncrypted."""
     delimiter = b"--" + boundary
+    if BEGIN.startswith(delimiter) or END.startswith(delimiter):
+        raise NotEncrypted("a boundary that the PGP armour begins with")
     line = yield from _after_empty(read)
     if not strict and line in _PREAMBLES:
         line = yield from _after_empty(read)
@@ -140,7 +145,12 @@ def _field(read: Reader) -> Generator[None, None, bytes]:
             yield from read.more()
         if read.buffer[:1] not in (b" ", b"\t"):
             break
-        field += b" " + (yield from read.line()).strip(b" \t")
+        more = yield from read.line()
+        if not more.strip(b" \t") or len(field) > MAX_FIELD:
+            raise NotEncrypted("a header of a part")
+        field += more
+    if len(field) > MAX_FIELD:
+        raise NotEncrypted("a header of a part")
     return re.sub(rb"[ \t]+", b" ", field)
 
 

@@ -24,15 +24,15 @@ class Reader:
         self.buffer = b""
         self.at_end = False
 
-    def line(self) -> Generator[None, None, bytes]:
-        """The next line, without its CRLF."""
+    def line(self, fault: str = "a line that is too long") -> Generator[None, None, bytes]:
+        """The next line, without its CRLF; `fault` is what is said of one that is too long."""
         while (end := self.buffer.find(b"\r\n")) < 0:
             if len(self.buffer) > MAX_LINE + 1:
-                raise NotEncrypted("a line that is too long")
+                raise NotEncrypted(fault)
             yield from self.more()
         line, self.buffer = self.buffer[:end], self.buffer[end + 2 :]
         if len(line) > MAX_LINE:
-            raise NotEncrypted("a line that is too long")
+            raise NotEncrypted(fault)
         return line
 
     def more(self) -> Grammar:
