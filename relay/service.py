@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -82,6 +83,9 @@ def main(
 ) -> int:
     """Run a daemon until SIGTERM or SIGINT; the exit code for the process."""
     logs.setup(arguments.log_level)
+    # Each connection is a descriptor; the soft limit is for programs that use select(2).
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         config = read_config(arguments.config)
         listeners = listen(config)

@@ -175,7 +175,8 @@ _Kind = Callable[[_Part], Iterator[bytes]]
 
 
 def _multipart(lines: list[bytes], boundary: bytes, kinds: list[_Kind]) -> Iterator[bytes]:
-    pattern = rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]"
+    # No blanks: a boundary that is folded at one is read in two ways.
+    pattern = rb"[\w'()+,./:=?-]{1,70}"
     _require(re.fullmatch(pattern, boundary, re.ASCII) is not None, f"boundary {boundary!r}")
     delimiter = b"--" + boundary
     at = [number for number, line in enumerate(lines) if line.startswith(delimiter)]
@@ -281,6 +282,7 @@ def _rewrapped(lines: list[bytes]) -> Iterator[bytes]:
     """The base64 of the packets that these lines hold, in lines of the same widths."""
     widths = [len(line) for line in lines]
     _require(all(0 < width <= 76 for width in widths), f"base64 lines of {set(widths)}")
+    _require(b"=" not in b"".join(lines[:-1]), "padding before the last line")
     try:
         octets = base64.b64decode(b"".join(lines), validate=True)
     except binascii.Error as error:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import resource
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,13 @@ class Spawned:
         found = re.search(r"^VmHWM:\s+([0-9]+) kB$", status, re.MULTILINE)
         assert found is not None
         return int(found[1]) * 1024
+
+    def limit_descriptors(self, free: int) -> None:
+        """Leave it no more than `free` descriptors beyond those that it has open."""
+        pid = self._daemon.process.pid
+        held = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + free, most))
 
     def terminate(self) -> None:
         """What systemd does to end a service."""
