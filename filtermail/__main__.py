@@ -6,6 +6,7 @@ import sys
 
 from filtermail.daemon import HOST, run
 from filtermail.gate import Direction
+from filtermail.memory import keep_buffers
 from relay import service
 from relay.config import Config
 from relay.sockets import from_systemd, open_tcp
@@ -32,6 +33,7 @@ def main() -> int:
         port = config.filtermail_smtp_port if outgoing else config.filtermail_smtp_port_incoming
         return from_systemd(os.environ) or {"smtp": open_tcp(HOST, port)}
 
+    keep_buffers()
     name = f"filtermail {direction.value}"
     return service.main(arguments, listen, functools.partial(run, direction), name)
 

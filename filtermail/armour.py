@@ -27,6 +27,8 @@ MAX_WIDTH = 76
 MAX_HEADERS = 8
 
 _NO_BASE64 = "something in the PGP armour that is not base64"
+_GLANCE = 256
+"""Characters that are decoded at a time, to find a packet's header among them."""
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}+\r\n)*+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
@@ -106,29 +108,29 @@ class _Base64:
         What comes before the fault is taken first: it may have a fault of its own, and which one
         is told must not depend on how the bytes came.
         """
-        good = _good_lines(block)
+        good, width = _good_lines(block)
         if good:
-            self._take(block if good == len(block) else block[:good])
+            self._take(block if good == len(block) else block[:good], width)
         if good < len(block):
             raise NotEncrypted(_NO_BASE64)
 
-    def _take(self, block: bytes) -> None:
-        count = len(block) - 2 * block.count(b"\n")
-        octets = (len(self._carry) + count) // 4 * 3
-        if octets and octets <= self._packets.skip:
-            self._carry = self._last(block, (len(self._carry) + count) % 4)
-            self._packets.pass_over(octets)
-            return
-        text = self._carry + block.replace(b"\r\n", b"")
-        whole = len(text) // 4 * 4
-        self._carry = text[whole:]
-        self._packets.feed(binascii.a2b_base64(text[:whole]))
-
-    def _last(self, block: bytes, count: int) -> bytes:
-        if not count:
-            return b""
-        # A line has at least one character, so these octets hold the last three of them.
-        return (self._carry + block[-9:].replace(b"\r\n", b""))[-count:]
+    def _take(self, block: bytes, width: int) -> None:
+        """Count characters where the packets pass them over, decode a few where they do not."""
+        if self._carry or not width or width % 4:
+            block = self._carry + block.replace(b"\r\n", b"")
+            width, count = max(len(block), 1), len(block)
+        else:
+            count = len(block) - 2 * -(-len(block) // (width + 2))
+        at, whole = 0, count // 4 * 4
+        while at < whole:
+            if quanta := min((whole - at) // 4, self._packets.skip // 3):
+                self._packets.pass_over(3 * quanta)
+                at += 4 * quanta
+            else:
+                end = min(whole, at + _GLANCE)
+                self._packets.feed(binascii.a2b_base64(_characters(block, width, at, end)))
+                at = end
+        self._carry = _characters(block, width, whole, count)
 
     def last_line(self, characters: bytes, padding: int) -> None:
         """Take the line that ends the data, its padding counted."""
@@ -149,8 +151,16 @@ class _Base64:
             raise NotEncrypted("base64 that is cut short")
 
 
-def _good_lines(block: bytes) -> int:
-    """How many octets of these whole lines, from the first line on, are lines of base64."""
+def _characters(block: bytes, width: int, begin: int, end: int) -> bytes:
+    """Characters of lines that all have `width` of them but for the last, without line ends."""
+    return block[begin + begin // width * 2 : end + end // width * 2].replace(b"\r\n", b"")
+
+
+def _good_lines(block: bytes) -> tuple[int, int]:
+    """How many octets of these whole lines, from the first on, are lines of base64.
+
+    And the width of all those lines but the last, 0 where they differ.
+    """
     width = block.find(b"\r\n")
     full = len(block) // (width + 2)
     end = full * (width + 2)
@@ -161,6 +171,8 @@ def _good_lines(block: bytes) -> int:
         and len(block[:end].translate(None, _ALPHABET)) == 2 * full
     )  # fmt: skip
     if regular and end == len(block):
-        return end
+        return end, width
     match = _LINES.match(block, end if regular else 0)
-    return match.end() if match else 0
+    good = match.end() if match else 0
+    one_more = regular and block.count(b"\r\n", end, good) <= 1
+    return good, width if one_more else 0

@@ -119,17 +119,15 @@ class Connection:
         except OSError:
             raise Unavailable("it hung up") from None
 
-    async def end(self) -> Reply:
-        """Send the final dot; the reply to it. Raises Unavailable."""
+    async def end(self, data: bytes) -> Reply:
+        """Pass on the last piece and the final dot; the reply. Raises Unavailable, OSError."""
         self.used = True
-        self._writer.write(b".\r\n")
+        self._writer.write(data + b".\r\n")
         try:
             async with asyncio.timeout(VERDICT_SECONDS):
                 return await self._reply(2)
         except TimeoutError:
             raise Unavailable("it gives no reply to the message") from None
-        except OSError:
-            raise Unavailable("it hung up") from None
 
     def drop(self) -> None:
         """Hang up, at once and without a word; an unfinished message is discarded."""

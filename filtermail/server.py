@@ -32,6 +32,7 @@ CHUNK = 64 * 1024
 MAX_COMMAND = 4096
 """Octets of a command: room for any address with every parameter (RFC 5321, 4.5.3.1.4)."""
 
+_COMMANDS = [name for name in dir(SMTP) if name.startswith("smtp_")]
 # A path, then parameters (RFC 5321, 4.1.2). What is between the brackets, Address reads.
 _PATH = re.compile(r'<((?:[^<>"\s]|"(?:[^"\\]|\\.)*")*)>((?: +\S+)*) *')
 
@@ -52,6 +53,9 @@ class Proxy:
 
 class _Hooks:
     """aiosmtpd's handler: what it calls where it knows no better."""
+
+    def __dir__(self) -> list[str]:
+        return ["handle_exception"]
 
     async def handle_exception(self, error: Exception) -> str:
         """The unexpected is temporary."""
@@ -80,6 +84,10 @@ class Session(SMTP):
             loop=asyncio.get_running_loop(),
         )
         self.command_size_limits = defaultdict(lambda: MAX_COMMAND)
+
+    def __dir__(self) -> list[str]:
+        # aiosmtpd looks its commands up by dir() and inspect for each connection: 0.1 ms a time.
+        return _COMMANDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""

@@ -71,11 +71,15 @@ class Transfer:
         clean = False
         try:
             await client.go_ahead()
-            while self._failure is None and not self._message.ended:
-                await self._pass_on(await client.read(), connection)
-            if self._failure is None:
-                self._failure = passed_on(await connection.end())
-                clean = True
+            while self._failure is None:
+                out = await self._screen(await client.read())
+                if self._failure is not None:
+                    break
+                if self._message.ended:
+                    self._failure = passed_on(await connection.end(out))
+                    clean = True
+                elif out:
+                    await connection.write(out)
         except Unavailable as error:
             self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
         finally:
@@ -85,22 +89,21 @@ class Transfer:
             self._read_to_the_end(await client.read())
         return self._failure, self._message.rest
 
-    async def _pass_on(self, data: bytes, connection: Connection) -> None:
+    async def _screen(self, data: bytes) -> bytes:
+        """What may go on of the client's octets; nothing once the message has failed."""
         try:
             try:
-                out = self._message.feed(data)
+                return self._message.feed(data)
             except NotEncrypted:
                 if not await self._lifted():
                     raise
-                out = self._message.let_through()
+                return self._message.let_through()
         except Refusal as refusal:
             self._fail(refusal.reply, f"refused: {refusal}")
         except OSError as error:
             # Its own text has the path, and that the address.
             self._fail(UNAVAILABLE, f"the mailboxes cannot be read: {error.strerror}")
-        else:
-            if out:
-                await connection.write(out)
+        return b""
 
     def _read_to_the_end(self, data: bytes) -> None:
         """What is left of a message that failed: nobody cares, but it must not be commands."""

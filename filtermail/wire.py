@@ -32,14 +32,16 @@ class DataStream:
     def feed(self, data: bytes) -> Piece:
         """Take the next octets off the wire."""
         data = self._back + data if self._back else data
-        end = data.find(END)
+        # Most of what comes is armour, in which no dot is: one look for it spares two searches.
+        dotted = b"." in data
+        end = data.find(END) if dotted else -1
         if end >= 0:
             wire, rest = data[: end + 2], data[end + len(END) :]
         else:
             kept = next((len(part) for part in _BEGINNINGS if data.endswith(part)), 0)
             cut = len(data) - kept
             wire, rest, self._back = data[:cut], b"", data[cut:]
-        content = wire.replace(b"\r\n.", b"\r\n")
+        content = wire.replace(b"\r\n.", b"\r\n") if dotted else wire
         if self._imagined and wire:
             wire, content, self._imagined = wire[self._imagined :], content[self._imagined :], 0
         return Piece(wire, content, end >= 0, rest)

@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import pwd
-import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,10 @@ class Mailbox:
 
     def _offer(self, password_hash: str, owner: Owner, day: int) -> None:
         """Put a whole password file in its place, unless there is one."""
-        descriptor, draft = tempfile.mkstemp(dir=self.path, prefix=f".{PASSWORD}-")
+        # A name of this thread's own; one that a crash left behind is written over.
+        draft = self.path / f".{PASSWORD}-{os.getpid()}-{threading.get_native_id()}"
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        descriptor = os.open(draft, flags, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(password_hash.encode("ascii"))
@@ -110,7 +113,7 @@ class Mailbox:
                 # The link is the commit: it never replaces what is there.
                 os.link(draft, self.path / PASSWORD)
         finally:
-            Path(draft).unlink()
+            draft.unlink()
 
     def accepts_cleartext(self) -> bool:
         """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""
