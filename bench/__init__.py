@@ -1,0 +1,1 @@
+"""How fast and how lean the relay's daemons are, measured from outside (scripts/bench)."""

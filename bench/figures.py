@@ -1,0 +1,79 @@
+"""What a run comes down to: rates, percentiles, ratios."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """One load against one target. Sizes are in octets, MB are 10^6 of them."""
+
+    messages: int
+    messages_per_s: float
+    mb_per_s: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    cpu_ms: float
+    """Processor time of the target, a message."""
+    generator_share: float
+    """Part of one processor that the generator used; near 1 it, not the target, was the limit."""
+
+
+def figures(
+    latencies: Iterable[float], size: int, seconds: float, cpu: float, own: float
+) -> Figures:
+    """Sum up messages of `size` octets that took `seconds` in all.
+
+    `latencies`, `cpu` (of the target) and `own` (of the generator) are in seconds.
+    Raises ValueError where there was no message.
+    """
+    ordered = sorted(latencies)
+    count = len(ordered)
+    return Figures(
+        messages=count,
+        messages_per_s=count / seconds,
+        mb_per_s=count * size / seconds / 1e6,
+        p50_ms=percentile(ordered, 50) * 1e3,
+        p95_ms=percentile(ordered, 95) * 1e3,
+        p99_ms=percentile(ordered, 99) * 1e3,
+        cpu_ms=cpu / count * 1e3,
+        generator_share=own / seconds,
+    )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The least value that `percent` of the values do not exceed (nearest rank).
+
+    `ordered` ascends. Raises ValueError where it is empty.
+    """
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure to reach: at most, or at least, a limit."""
+
+    what: str
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A target and what was measured; None where it was not."""
+
+    target: Target
+    measured: float | None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None where nothing was measured."""
+        if self.measured is None:
+            return None
+        target = self.target
+        return (target.at_most is None or self.measured <= target.at_most) and (
+            target.at_least is None or self.measured >= target.at_least
+        )

@@ -1,0 +1,189 @@
+"""Real Postfix → filter → real Postfix, beside real Postfix → pass-through proxy → real Postfix.
+
+One private Postfix has a service for each of the two, set up as the relay's submission service
+is but without TLS and login, and the reinject service as a relay has it. What is delivered is
+discarded. The two are measured in turns, so that what slows the machine slows both.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from bench.figures import Figures
+from bench.filter.grid import SIZES
+from bench.filter.stand import Server, Stand, free_port
+from bench.problem import BenchProblem
+from postern.sandbox.probes import greets
+from postern.sandbox.problem import SandboxProblem
+from postern.sandbox.process import Daemon, Spec
+from postern.templates import render
+
+AT_A_TIME = 8
+_QUEUE = "postfix/queue"
+_QUEUE_SECONDS = 60.0
+_MAX_PROCESSES = 100
+_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {root}/queue
+data_directory = {root}/data
+maillog_file = {root}/log
+maillog_file_prefixes = {root}, /dev/stdout
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = localhost
+mydestination =
+mynetworks = 127.0.0.0/8
+alias_maps =
+alias_database =
+default_transport = discard:
+message_size_limit = 31457280
+smtpd_peername_lookup = no
+"""
+_FILTERED = """\
+127.0.0.1:{port} inet n - n - {processes} smtpd
+  -o smtpd_relay_restrictions=permit_mynetworks,reject
+  -o smtpd_proxy_filter=127.0.0.1:{proxy}
+  -o smtpd_proxy_options=speed_adjust
+  -o smtpd_client_connection_count_limit=0
+"""
+_SERVICES = """\
+cleanup   unix  n  -  n  -      0  cleanup
+qmgr      unix  n  -  n  300    1  qmgr
+rewrite   unix  -  -  n  -      -  trivial-rewrite
+bounce    unix  -  -  n  -      0  bounce
+defer     unix  -  -  n  -      0  bounce
+trace     unix  -  -  n  -      0  bounce
+proxymap  unix  -  -  n  -      -  proxymap
+error     unix  -  -  n  -      -  error
+retry     unix  -  -  n  -      -  error
+discard   unix  -  -  n  -      -  discard
+anvil     unix  -  -  n  -      1  anvil
+postlog   unix-dgram n - n  -      1  postlogd
+"""
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of one size through both chains, a round each."""
+
+    size: str
+    filtered: list[Figures]
+    passed: list[Figures]
+
+    @property
+    def ratio(self) -> float:
+        """Messages a second through the filter for each through the pass-through proxy.
+
+        The median of the rounds, each compared with the one beside it.
+        """
+        pairs = zip(self.filtered, self.passed, strict=True)
+        return median(one.messages_per_s / other.messages_per_s for one, other in pairs)
+
+
+def middle(rounds: list[Figures]) -> Figures:
+    """The round with the median of messages a second."""
+    return sorted(rounds, key=lambda figures: figures.messages_per_s)[len(rounds) // 2]
+
+
+def obstacle() -> str:
+    """Why Postfix cannot be started here, with the mend; empty where it can."""
+    if os.geteuid() != 0:
+        return "Postfix must be started by root, also in a private place: use sudo."
+    if shutil.which("postfix") is None:
+        return "Postfix is not installed; scripts/bench installs it."
+    return ""
+
+
+def measure(stand: Stand, sizes: list[str], seconds: float, rounds: int) -> list[Chain]:
+    """Measure both chains with each size; raises BenchProblem where there is an obstacle."""
+    with _chains(stand) as (by_filter, by_forwarder):
+        return [_in_turns(stand, by_filter, by_forwarder, s, seconds, rounds) for s in sizes]
+
+
+def _in_turns(
+    stand: Stand, by_filter: Server, by_forwarder: Server, size: str, seconds: float, rounds: int
+) -> Chain:
+    filtered: list[Figures] = []
+    passed: list[Figures] = []
+    turns = [(by_filter, filtered), (by_forwarder, passed)]
+    for _ in range(rounds):
+        for target, results in turns:
+            results.append(stand.load(SIZES[size], target, at_a_time=AT_A_TIME, seconds=seconds))
+            # What is still being delivered would slow the next.
+            _wait_for_empty_queue(stand.directory / _QUEUE)
+        turns.reverse()
+    return Chain(size=size, filtered=filtered, passed=passed)
+
+
+def _wait_for_empty_queue(queue: Path) -> None:
+    deadline = time.monotonic() + _QUEUE_SECONDS
+    while any(
+        path.is_file() for name in ("incoming", "active") for path in (queue / name).rglob("*")
+    ):
+        if time.monotonic() > deadline:
+            raise BenchProblem("Postfix does not get its queue delivered")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _chains(stand: Stand) -> Iterator[tuple[Server, Server]]:
+    """Both chains: the port that takes messages, and the meter of the proxy within."""
+    reinject, by_filter, by_forwarder = free_port(), free_port(), free_port()
+    filter_port, forwarder_port = free_port(), free_port()
+    services = {by_filter: filter_port, by_forwarder: forwarder_port}
+    with (
+        _postfix(stand.directory / "postfix", reinject, services),
+        stand.filter(reinject, filter_port) as tested,
+        stand.forwarder(reinject, forwarder_port) as forwarder,
+    ):
+        yield Server(by_filter, tested.meter), Server(by_forwarder, forwarder.meter)
+
+
+@contextlib.contextmanager
+def _postfix(root: Path, reinject: int, services: dict[int, int]) -> Iterator[None]:
+    """A private Postfix with services that take messages, by the port of the proxy of each."""
+    _write_files(root, reinject, services)
+    probes = [greets(port, b"220 ") for port in (*services, reinject)]
+    command = ("postfix", "-c", str(root / "config"))
+    daemon = Daemon(
+        Spec(
+            name="postfix",
+            command=(*command, "start-fg"),
+            stop_command=(*command, "stop"),
+            address="",
+            log=root / "log",
+            probe=lambda: all(probe() for probe in probes),
+        )
+    )
+    daemon.start()
+    try:
+        daemon.wait_until_it_answers()
+        yield
+    except SandboxProblem as problem:
+        raise BenchProblem(str(problem)) from None
+    finally:
+        daemon.ask_to_stop()
+        daemon.wait_until_stopped()
+
+
+def _write_files(root: Path, reinject: int, services: dict[int, int]) -> None:
+    for directory in (root, root / "config", root / "queue", root / "data"):
+        directory.mkdir(mode=0o755)
+    shutil.chown(root / "data", "postfix", "postfix")
+    (root / "config/main.cf").write_text(_MAIN.format(root=root))
+    filtered = "".join(
+        _FILTERED.format(port=port, proxy=proxy, processes=_MAX_PROCESSES)
+        for port, proxy in services.items()
+    )
+    values = {
+        "postfix_reinject_port": reinject,
+        "postfix_reinject_port_incoming": free_port(),
+        "max_smtp_connections": _MAX_PROCESSES,
+    }
+    reinjecting = render("postfix/hookup-reinject.cf", values)
+    (root / "config/master.cf").write_text(filtered + reinjecting + _SERVICES)

@@ -1,0 +1,152 @@
+"""The stand: the processes of the filter's benchmark, and one load sent through them."""
+
+import contextlib
+import signal
+import smtplib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from bench.figures import Figures, figures
+from bench.filter.load import BEGUN, Order, Sent
+from bench.filter.messages import message
+from bench.problem import BenchProblem
+from bench.process import Meter, started, wait_until
+from postern.sandbox.ports import LOOPBACK, choose_ports
+from postern.sandbox.probes import greets
+from postern.sandbox.process import tail
+
+_CONFIG = """\
+[params]
+mail_domain = relay.example
+max_user_send_per_minute = 60000000
+max_user_send_burst_size = 10000000
+filtermail_smtp_port = {port}
+postfix_reinject_port = {reinject}
+mailboxes_dir = {directory}/mail
+"""
+GRACE_SECONDS = 120.0
+"""Beyond its time, for a load to finish what is under way."""
+
+
+class Server:
+    """A process that takes messages on a loopback port."""
+
+    def __init__(self, port: int, meter: Meter) -> None:
+        self.port = port
+        self.meter = meter
+
+
+class Stand:
+    """A directory with the messages to send, and what can be started in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._log = directory / "log"
+
+    def letter(self, size: int) -> Path:
+        """The file with a message of `size` octets."""
+        path = self.directory / f"{size}.eml"
+        if not path.exists():
+            path.write_bytes(message(size))
+        return path
+
+    @contextlib.contextmanager
+    def sink(self) -> Iterator[Server]:
+        """A null sink."""
+        port = free_port()
+        with self._server(["-m", "bench.filter.sink", str(port)], port) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def forwarder(self, target: int, port: int | None = None) -> Iterator[Server]:
+        """A pass-through proxy to `target`, which must be up, on a free port or that given."""
+        port = port or free_port()
+        with self._server(["-m", "bench.filter.forwarder", str(port), str(target)], port) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def filter(self, reinject: int, port: int | None = None) -> Iterator[Server]:
+        """The filter, outgoing, by its command line; on a free port if no other is given."""
+        port = port or free_port()
+        config = self.directory / "chatmail.ini"
+        config.write_text(_CONFIG.format(port=port, reinject=reinject, directory=self.directory))
+        with self._server(
+            ["-m", "filtermail", "outgoing", "--config", str(config)], port
+        ) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def _server(self, arguments: list[str], port: int) -> Iterator[Server]:
+        with started(arguments, self._log) as process:
+            wait_until(greets(port, b"220 "), process, " ".join(arguments), self._log)
+            yield Server(port, Meter(process.pid))
+
+    @contextlib.contextmanager
+    def sending(self, order: Order) -> Iterator[subprocess.Popen[bytes]]:
+        """A load under way, once it has begun; `finish` gives its result."""
+        arguments = ["-m", "bench.filter.load", msgspec.json.encode(order).decode()]
+        with started(arguments, self._log) as process:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != BEGUN.encode():
+                raise BenchProblem(f"the load generator did not start:\n{tail(self._log)}")
+            yield process
+
+    def finish(self, process: subprocess.Popen[bytes], order: Order) -> Sent:
+        """Wait for the end of a load; raises BenchProblem if not all was accepted."""
+        try:
+            told, _ = process.communicate(timeout=order.seconds + GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise BenchProblem(f"a load of {order.at_a_time} at a time does not end") from None
+        if process.returncode:
+            raise BenchProblem(f"a load failed:\n{tail(self._log)}")
+        return msgspec.json.decode(told, type=Sent)
+
+    def stop(self, process: subprocess.Popen[bytes], order: Order) -> Sent:
+        """End a load before its time."""
+        process.send_signal(signal.SIGTERM)
+        return self.finish(process, order)
+
+    def load(self, size: int, target: Server, **options: float) -> Figures:
+        """Send messages of `size` to `target`; `options` are the rest of an `Order`."""
+        order = self.order(size, target, **options)
+        cpu = target.meter.cpu()
+        with self.sending(order) as process:
+            sent = self.finish(process, order)
+        return summed_up(sent, size, target.meter.cpu() - cpu)
+
+    def order(self, size: int, target: Server, **options: float) -> Order:
+        """What to tell a load generator."""
+        told = {"port": target.port, "message": str(self.letter(size)), **options}
+        return msgspec.convert(told, Order)
+
+
+def summed_up(sent: Sent, size: int, cpu: float) -> Figures:
+    """The figures of a load; `cpu` is the target's processor time in seconds."""
+    return figures(sent.latencies, size, sent.seconds, cpu, sent.cpu)
+
+
+def arrived(sink: Server) -> tuple[int, int]:
+    """How many messages, and octets of them, a sink has taken."""
+    with smtplib.SMTP(LOOPBACK, sink.port) as client:
+        _, text = client.docmd("XCOUNT")
+    messages, octets = text.split()
+    return int(messages), int(octets)
+
+
+def free_port() -> int:
+    """A port to listen on."""
+    return choose_ports(None, ["any"])["any"]
+
+
+@contextlib.contextmanager
+def stand() -> Iterator[Stand]:
+    """A stand in a temporary directory, which Postfix' user may enter."""
+    # Not in /tmp, which is often memory: queue files of Postfix belong on a disk.
+    with tempfile.TemporaryDirectory(prefix="postern-bench-", dir="/var/tmp") as path:
+        directory = Path(path)
+        directory.chmod(0o711)
+        yield Stand(directory)

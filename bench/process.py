@@ -1,0 +1,83 @@
+"""The processes of a run: started, waited for, metered from outside, ended."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.problem import BenchProblem
+from postern.sandbox.process import tail
+
+ROOT = Path(__file__).parents[1]
+"""The checkout, whose packages the processes import."""
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+MB = 1_000_000
+
+
+class Meter:
+    """Processor time and memory of a process that runs, as the kernel accounts for them."""
+
+    def __init__(self, pid: int) -> None:
+        self._proc = Path(f"/proc/{pid}")
+        # The clock of a whole process, in nanoseconds where /proc/PID/stat has ticks of ten
+        # milliseconds: what clock_getcpuclockid(3) makes of a pid on Linux (posix-timers.h).
+        self._clock = ~pid << 3 | 2
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far, of all threads, user and system."""
+        return time.clock_gettime(self._clock)
+
+    def resident(self) -> float:
+        """Resident memory now, in MB (10^6 octets)."""
+        return self._memory("VmRSS")
+
+    def peak(self) -> float:
+        """The most that was resident since the start or `reset_peak`, in MB."""
+        return self._memory("VmHWM")
+
+    def reset_peak(self) -> None:
+        """Let the peak begin at what is resident now (proc_pid_clear_refs(5))."""
+        (self._proc / "clear_refs").write_text("5")
+
+    def _memory(self, field: str) -> float:
+        lines = (self._proc / "status").read_text().splitlines()
+        value = next(line for line in lines if line.startswith(f"{field}:"))
+        return int(value.split()[1]) * 1024 / MB
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `python ARGUMENTS`, its standard error in `log`; end it with the block."""
+    with log.open("a") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own modules
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            # What is buffered here after a readline() is lost to communicate().
+            bufsize=0,
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_until(
+    answers: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: Path
+) -> None:
+    """Wait for a process to answer; raises BenchProblem if it ends or does not."""
+    deadline = time.monotonic() + START_SECONDS
+    while not answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchProblem(f"{name} does not answer; the end of its log:\n{tail(log)}")
+        time.sleep(0.01)
