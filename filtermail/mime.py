@@ -22,11 +22,8 @@ from collections.abc import Generator
 
 from filtermail.armour import BEGIN, END, armour
 from filtermail.quoted import quoted_armour
-from filtermail.reader import Grammar, Reader
+from filtermail.reader import MAX_EMPTY, Grammar, Reader
 from filtermail.verdict import NotEncrypted
-
-MAX_EMPTY = 4
-"""Empty lines in a row where nothing but a delimiter may follow."""
 
 MAX_FIELD = 200
 """Octets of a header field of a part, its white space included."""
@@ -99,7 +96,7 @@ def join_request(read: Reader, kind: bytes, boundary: bytes | None) -> Grammar:
     if boundary is None:
         line = yield from read.line()
         _expect(line, expected, "a securejoin request with more than its text")
-        yield from _only_empty(read)
+        yield from read.only_empty("text after the last part")
         return
     delimiter = b"--" + boundary
     line = yield from _after_empty(read)
@@ -166,19 +163,7 @@ def _after_empty(read: Reader) -> Generator[None, None, bytes]:
 def _close(read: Reader, delimiter: bytes) -> Grammar:
     line = yield from _after_empty(read)
     _expect(line, delimiter + b"--", "something after the encrypted data")
-    yield from _only_empty(read)
-
-
-def _only_empty(read: Reader) -> Grammar:
-    """A few empty lines up to the end."""
-    for _ in range(MAX_EMPTY + 1):
-        while not read.buffer:
-            if read.at_end:
-                return
-            yield
-        line = yield from read.line()
-        _expect(line, b"", "text after the last part")
-    raise NotEncrypted("too many empty lines")
+    yield from read.only_empty("text after the last part")
 
 
 def _expect(line: bytes, expected: bytes, fault: str) -> None:

@@ -13,9 +13,6 @@ from filtermail.armour import armour
 from filtermail.reader import Grammar, Machine, Reader
 from filtermail.verdict import NotEncrypted
 
-MAX_EMPTY = 4
-"""Empty lines that may follow the armour."""
-
 _LINE = re.compile(rb"(?=.{0,76}\Z)(?:[!-<>-~ \t]|=[0-9A-F]{2})*+=?")
 
 
@@ -42,12 +39,4 @@ def quoted_armour(read: Reader, end: bytes) -> Grammar:
 
 def _armour_and_empty_lines(read: Reader) -> Grammar:
     yield from armour(read, strict=False)
-    for _ in range(MAX_EMPTY + 1):
-        while not read.buffer:
-            if read.at_end:
-                return
-            yield
-        line = yield from read.line()
-        if line:
-            raise NotEncrypted("something after the PGP armour")
-    raise NotEncrypted("too many empty lines")
+    yield from read.only_empty("something after the PGP armour")

@@ -12,6 +12,8 @@ from filtermail.verdict import NotEncrypted
 
 MAX_LINE = 998
 """Octets of a line without its CRLF (RFC 5322, 2.1.1)."""
+MAX_EMPTY = 4
+"""Empty lines in a row where nothing else may stand."""
 
 Grammar = Generator[None, None, None]
 """Yields where it needs more bytes, returns where the stream must end, raises Refusal."""
@@ -44,6 +46,17 @@ class Reader:
             yield
             if self.at_end:
                 raise NotEncrypted("the message ends too early")
+
+    def only_empty(self, fault: str) -> Grammar:
+        """A few empty lines up to the end of the stream; `fault` is what is said of others."""
+        for _ in range(MAX_EMPTY + 1):
+            while not self.buffer:
+                if self.at_end:
+                    return
+                yield
+            if (yield from self.line()):
+                raise NotEncrypted(fault)
+        raise NotEncrypted("too many empty lines")
 
 
 class Machine:

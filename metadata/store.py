@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from metadata.tokens import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
-from relay.mailbox import METADATA, Mailboxes, Owner
+from relay.mailbox import METADATA, Mailboxes, Owner, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class TokenStore:
             with contextlib.suppress(OSError):
                 Path(name).unlink()
             raise
-        _sync(path.parent)
+        sync_directory(path.parent)
 
 
 def _added(tokens: TokenSet, token: str, now: int) -> TokenSet:
@@ -142,11 +142,3 @@ def _set_aside(path: Path, error: CorruptTokens) -> None:
         error,
         aside.name,
     )
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -88,8 +88,8 @@ class Mailbox:
         os.close(os.open(self.path / ENFORCE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         owner.take(self.path / ENFORCE)
         self._offer(password_hash, owner, day)
-        _sync_directory(self.path)
-        _sync_directory(self.path.parent)
+        sync_directory(self.path)
+        sync_directory(self.path.parent)
         held = self.password_hash()
         if held is None:
             # An empty password file is how an operator blocks an address.
@@ -191,7 +191,8 @@ def _size(path: Path) -> int:
         raise
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make names that were made or renamed in a directory survive a power cut (fsync(2))."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
