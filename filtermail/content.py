@@ -14,7 +14,7 @@ from relay.address import Address, InvalidAddress
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _TYPE = re.compile(rb"(" + _TOKEN + rb"/" + _TOKEN + rb")")
 _PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"([^"\\\r\n]*)")')
-_TRAILER = re.compile(rb"[ \t]*;?[ \t]*")
+_TRAILER = re.compile(rb"[ \t]*+;?[ \t]*+")
 # RFC 2046, 5.1.1: bchars, at most 70; without the blank, at which a header may have been folded.
 _BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 # A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone.
