@@ -88,12 +88,12 @@ class Message:
         self._head.clear()
         headers = Headers.parse(block)
         rest = b"\r\n" + stuff(body)
-        self._withheld = headers.unchanged() + rest
+        self._withheld = stuff(headers.unchanged()) + rest
         self._body = open_gate(headers, self._envelope, self._direction)
         self._look(body)
         if self._direction is Direction.INCOMING:
             return self._withheld
-        return headers.outgoing(author_text(headers)) + rest
+        return stuff(headers.outgoing(author_text(headers))) + rest
 
     def _look(self, content: bytes) -> None:
         assert self._body is not None

@@ -63,6 +63,14 @@ def test_incoming_headers_stay_as_they_are() -> None:
     assert judge(content, direction=Direction.INCOMING) == (None, content)
 
 
+def test_a_header_that_begins_with_a_dot_stays_stuffed() -> None:
+    """On the wire it has two; with one, the next server would take it for another header."""
+    content = b".From: <x@y.example>\r\n" + message()
+    reply, out = judge(content, direction=Direction.INCOMING)
+    assert reply is None
+    assert out == b"." + content
+
+
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_cleartext_goes_on_octet_for_octet_once_allowed(step: int) -> None:
     wire = CLEARTEXT.replace(b"\r\n.", b"\r\n..") + b".\r\n"
