@@ -11,7 +11,7 @@ RELAY_PACKAGES=(
 )
 
 # What the tests need beyond that: systemd-analyze, which reads the units.
-TEST_PACKAGES=(systemd)
+TEST_PACKAGES=(systemd gnupg)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -17,6 +17,8 @@ from filtermail.gate import Direction, Envelope
 from filtermail.message import Message
 from relay.address import Address
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CASE = grid.Case(size="1.5KB", at_a_time=3, reuse=False, seconds=0.3)
 

@@ -157,8 +157,8 @@ def _body(fields: list[Field], lines: list[bytes]) -> Iterator[bytes]:
         yield from _multipart(lines, parameters[b"boundary"], [lambda part: _join_part(part, text)])
     else:
         _require(media == b"text/plain", f"a request as {media!r}")
-        charset = parameters.pop(b"charset", b"utf-8").lower()
-        _require(charset in (b"utf-8", b"us-ascii") and not parameters, f"parameters {parameters}")
+        known = {b"charset": b"utf-8", b"format": b"flowed", b"delsp": b"no"}
+        _require(parameters.items() <= known.items(), f"parameters {parameters}")
         yield text
         yield from _empties(lines[1:])
 

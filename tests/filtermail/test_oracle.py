@@ -28,6 +28,9 @@ from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import Verdict, same_verdict, stuffed, to_message
 from tests.fuzz.messages import mutated
 
+pytestmark = pytest.mark.slow
+
+
 TEXT = b"the secret in clear\r\n"
 
 
@@ -136,6 +139,47 @@ TWO_FAULTS = {
 @pytest.mark.parametrize("content", TWO_FAULTS.values(), ids=TWO_FAULTS)
 def test_of_two_faults_the_first_is_told_however_they_come(content: bytes) -> None:
     assert verdict_on(content).refusal is not None
+
+
+SMALL = message(armour=armoured(pkesk(6, 24) + seipd(2, 50)))
+CUT = {
+    "accepted": SMALL,
+    "a request to join": joining(),
+    "with dots": message(armour=b".\r\n" + armoured(seipd(2, 50))),
+    "text before": message(preamble=TEXT, armour=armoured(seipd(2, 50))),
+    "text behind": SMALL + TEXT,
+    "a bad packet, then bad base64": TWO_FAULTS["a bad packet, then bad base64"],
+    "plain": HEADERS + b"\r\nhi\r\n..\r\n",
+    "no headers": b"\r\n" + SMALL,
+}
+
+
+@pytest.mark.parametrize("content", CUT.values(), ids=CUT)
+@pytest.mark.parametrize("direction", Direction)
+def test_every_cut_in_two(content: bytes, direction: Direction) -> None:
+    judged = to_message(direction)
+    wire = stuffed(content) + b".\r\n"
+    whole = judged([wire])
+    for at in range(1, len(wire)):
+        verdict = judged([wire[:at], wire[at:]])
+        assert verdict.refusal == whole.refusal, at
+        assert verdict.refusal is not None or verdict == whole
+
+
+@pytest.mark.parametrize("line", [b".From: <mallory@relay.example>", b".: x", b"..Subject: hi"])
+@pytest.mark.parametrize("direction", Direction)
+def test_a_header_that_begins_with_a_dot_does_not_become_another_one(
+    line: bytes, direction: Direction
+) -> None:
+    """Behind the relay the first dot of a wire's line is taken away (RFC 5321, 4.5.2)."""
+    content = message(headers=HEADERS + line + b"\r\n")
+    wire = stuffed(content) + b".\r\n"
+    verdict = same_verdict(to_message(direction), Choices(b""), wire)
+    assert verdict.refusal is None
+    if direction is Direction.INCOMING:
+        assert verdict.out + b".\r\n" == wire
+    else:
+        assert line not in verdict.out
 
 
 # Packets by structure.
