@@ -9,6 +9,8 @@ follows DATA must never be taken for commands. A refusal as not encrypted can be
 recipients (`let_through`); for that, what that call would have passed on is kept.
 """
 
+from typing import NoReturn
+
 from filtermail.content import author_text
 from filtermail.gate import Body, Direction, Envelope, Everything, open_gate
 from filtermail.headers import MAX_BLOCK, Headers
@@ -39,7 +41,10 @@ class Message:
         if self._refused:
             return b""
         try:
-            self._count(len(piece.content))
+            room = self._limit - self.size
+            self.size += len(piece.content)
+            if len(piece.content) > room:
+                self._overflow(piece.content[:room])
             out = self._judge(piece.wire, piece.content)
             if piece.ended:
                 out += self._finish()
@@ -52,18 +57,20 @@ class Message:
     def let_through(self) -> bytes:
         """Lift a NotEncrypted that `feed` just raised; the octets it would have passed on.
 
-        Raises Malformed where even cleartext must not look like this.
+        Raises Malformed where even cleartext must not look like this, and TooBig.
         """
+        if self.size > self._limit:
+            raise TooBig(self._limit)
         out, self._withheld = self._withheld, b""
         _check_line_ends(out)
         self._refused = False
         self._body = Everything()
         return out
 
-    def _count(self, octets: int) -> None:
-        self.size += octets
-        if self.size > self._limit:
-            raise TooBig(self._limit)
+    def _overflow(self, content: bytes) -> NoReturn:
+        """Refuse what is too big, unless the part that is not has a fault: that came first."""
+        self._judge(b"", content.removesuffix(b"\r"))
+        raise TooBig(self._limit)
 
     def _judge(self, wire: bytes, content: bytes) -> bytes:
         if self._body is None:

@@ -154,9 +154,32 @@ def test_size_is_counted_without_stuffed_dots(excess: int) -> None:
     content = b"From: bob@example.org\r\n\r\n" + body
     wire = content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
     judged = incoming(limit=len(content) - excess)
-    with pytest.raises(TooBig if excess else NotEncrypted):
+    with pytest.raises(NotEncrypted):
         judged.feed(wire)
     assert judged.ended
+    if excess:
+        with pytest.raises(TooBig):
+            judged.let_through()
+    else:
+        assert judged.let_through() + b".\r\n" == wire
+
+
+@pytest.mark.parametrize("limit", [100, 3000])
+@pytest.mark.parametrize("step", [0, 1, 64])
+def test_a_fault_before_the_limit_is_told_before_the_size(limit: int, step: int) -> None:
+    reply, _ = judge(message(preamble=b"text\r\n" + b"x\r\n" * 5000), limit=limit, step=step)
+    assert reply is not None
+    assert reply.code == (552 if limit == 100 else 523)
+
+
+@pytest.mark.parametrize("limit", range(1, 60))
+def test_a_line_end_cut_by_the_limit_is_no_fault(limit: int) -> None:
+    judged = incoming(limit=25 + limit)
+    with pytest.raises(NotEncrypted):
+        judged.feed(b"From: a@b.example\r\n\r\nx")
+    judged.let_through()
+    with pytest.raises(TooBig):
+        judged.feed(b"\r\n" * 60 + b".\r\n")
 
 
 def test_after_a_refusal_the_rest_is_read_to_its_end() -> None:
