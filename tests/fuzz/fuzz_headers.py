@@ -18,6 +18,7 @@ from tests.filtermail.building import CONTENT_TYPE, HEADERS
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 
+READS_LITERALS = getaddresses(["<a@[192.0.2.7]>"]) == [("", "a@[192.0.2.7]")]
 _FROM = (
     b"alice@relay.example", b"<alice@relay.example>", b'"A, \\"B\\" <c@d>" <alice@relay.example>',
     b"Alice\r\n <alice@relay.example>", b"=?utf-8?q?a=40b?= <alice@relay.example>",
@@ -58,9 +59,9 @@ def _check_author(headers: Headers, block: bytes) -> None:
     again = Headers.parse(out)
     assert author(again) == address
     assert again.outgoing(author_text(again)) == out
-    named = getaddresses([str(message_from_bytes(out)["From"])])
-    if text.isascii():
-        assert named == [("", text.decode())]
+    # Python's parser reads no address literals before 3.11.4, and nothing beyond ASCII.
+    if text.isascii() and (b"[" not in text or READS_LITERALS):
+        assert getaddresses([str(message_from_bytes(out)["From"])]) == [("", text.decode())]
 
 
 def _check_content_type(headers: Headers, block: bytes) -> None:
