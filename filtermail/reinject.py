@@ -120,7 +120,7 @@ class Connection:
             raise Unavailable("it hung up") from None
 
     async def end(self, data: bytes) -> Reply:
-        """Pass on the last piece and the final dot; the reply. Raises Unavailable, OSError."""
+        """Pass on the last piece and the final dot; the reply. Raises Unavailable."""
         self.used = True
         self._writer.write(data + b".\r\n")
         try:
@@ -128,6 +128,8 @@ class Connection:
                 return await self._reply(2)
         except TimeoutError:
             raise Unavailable("it gives no reply to the message") from None
+        except OSError:
+            raise Unavailable("it hung up") from None
 
     def drop(self) -> None:
         """Hang up, at once and without a word; an unfinished message is discarded."""
