@@ -54,7 +54,6 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._extensions: set[str] = set()
-        self.used = False
         self.idle_since = 0.0
 
     @classmethod
@@ -109,7 +108,6 @@ class Connection:
 
     async def write(self, data: bytes) -> None:
         """Pass on a piece of the message; raises Unavailable."""
-        self.used = True
         self._writer.write(data)
         try:
             async with asyncio.timeout(STALL_SECONDS):
@@ -121,7 +119,6 @@ class Connection:
 
     async def end(self, data: bytes) -> Reply:
         """Pass on the last piece and the final dot; the reply. Raises Unavailable."""
-        self.used = True
         self._writer.write(data + b".\r\n")
         try:
             async with asyncio.timeout(VERDICT_SECONDS):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from pathlib import Path
 
 from metadata.handler import MetadataHandler
@@ -14,8 +13,6 @@ from relay.config import Config
 from relay.dictserver import DictServer
 from relay.mailbox import Mailboxes
 from relay.service import Listeners, owner_of
-
-log = logging.getLogger(__name__)
 
 SOCKET = "socket"
 """The name of the one listening socket."""
