@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from doveauth.daemon import AUTH, LAST_LOGIN, run
+from doveauth.daemon import AUTH, LAST_LOGIN, LOOKUPS, NEW, OPTIONAL, run
 from relay.config import Config
+from relay.metrics import METRICS
 from relay.service import Listeners, main, parser, unix_listeners
 
 
@@ -13,6 +14,9 @@ def _main() -> int:
     for name, purpose in (
         (AUTH, "where Dovecot asks for passwords and users"),
         (LAST_LOGIN, "where Dovecot's last_login plugin writes"),
+        (LOOKUPS, "where Dovecot 2.4's Lua asks, over HTTP"),
+        (NEW, "where the web server passes POST /new"),
+        (METRICS, "where figures for Prometheus are read"),
     ):
         arguments.add_argument(
             f"--{name}", type=Path, metavar="PATH", help=f"{purpose} (default: systemd's socket)"
@@ -20,8 +24,14 @@ def _main() -> int:
     given = arguments.parse_args()
 
     def listen(config: Config) -> Listeners:
-        paths = {AUTH: given.auth_socket, LAST_LOGIN: given.last_login_socket}
-        return unix_listeners(config, paths)
+        paths = {
+            AUTH: given.auth_socket,
+            LAST_LOGIN: given.last_login_socket,
+            LOOKUPS: given.lookups_socket,
+            NEW: given.new_socket,
+            METRICS: given.metrics_socket,
+        }
+        return unix_listeners(config, paths, OPTIONAL)
 
     return main(given, listen, run, "doveauth")
 

@@ -17,6 +17,7 @@ from relay.config import Config
 from relay.dictproto import Change
 from relay.dictserver import DictFailure, DictServer
 from relay.mailbox import Mailboxes, Owner
+from relay.metrics import METRICS
 from relay.service import Listeners, Unstartable, owner_of
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,12 @@ Fields = dict[str, str | int]
 
 AUTH = "auth-socket"
 LAST_LOGIN = "last-login-socket"
+LOOKUPS = "lookups-socket"
+"""HTTP for Dovecot 2.4's passdb and userdb (`doveauth.lookups`)."""
+NEW = "new-socket"
+"""Account creation over HTTP, behind the web server (`doveauth.onboarding`)."""
+OPTIONAL = (LOOKUPS, NEW, METRICS)
+"""Sockets that a relay may do without."""
 
 
 async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:

@@ -75,6 +75,15 @@ def _url(text: str) -> str:
     return text
 
 
+def _one_of(*choices: str) -> Kind:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, " or ".join(choices))
+
+
 def _path(text: str) -> Path:
     if not text.startswith("/") or "\0" in text:
         raise ValueError(text)
@@ -150,6 +159,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     nocreate_path: Annotated[Path, _PATH] = Path("/etc/chatmail-nocreate")
     appversions_path: Annotated[Path | None, _optional(_PATH)] = None
     max_smtp_recipients: Annotated[int, _number(1, 1000)] = 1000
+    registration: Annotated[str, _one_of("open", "invite", "closed")] = "open"
+    registration_state_dir: Annotated[Path, _PATH] = Path("/var/lib/doveauth")
+    max_creations_per_hour_per_network: Count = 300
+    network_prefix_ipv4: Annotated[int, _number(8, 32)] = 24
+    network_prefix_ipv6: Annotated[int, _number(16, 128)] = 64
+    push_max_in_flight: Annotated[int, _number(1, 1000)] = 100
+    turn_secret_path: Annotated[Path | None, _optional(_PATH)] = None
+    turn_port: Port = 3478
 
 
 def _kinds() -> dict[str, Kind]:

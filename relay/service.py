@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,12 +55,17 @@ def parser(name: str, purpose: str) -> argparse.ArgumentParser:
     return result
 
 
-def unix_listeners(config: Config, paths: dict[str, Path | None]) -> Listeners:
-    """Named unix sockets, from systemd or opened at `paths`; raises Unstartable."""
+def unix_listeners(
+    config: Config, paths: dict[str, Path | None], optional: Collection[str] = ()
+) -> Listeners:
+    """Named unix sockets, from systemd or opened at `paths`; raises Unstartable.
+
+    Those in `optional` are left out where neither has them.
+    """
     listeners = from_systemd(os.environ)
     owner = owner_of(config)
     for name, path in paths.items():
-        if name in listeners:
+        if name in listeners or (path is None and name in optional):
             continue
         if path is None:
             raise Unstartable(f"no {name}: give --{name} PATH, or start from its systemd socket")

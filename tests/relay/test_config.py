@@ -54,6 +54,14 @@ DEFAULTS: dict[str, Any] = {
     "nocreate_path": Path("/etc/chatmail-nocreate"),
     "appversions_path": None,
     "max_smtp_recipients": 1000,
+    "registration": "open",
+    "registration_state_dir": Path("/var/lib/doveauth"),
+    "max_creations_per_hour_per_network": 300,
+    "network_prefix_ipv4": 24,
+    "network_prefix_ipv6": 64,
+    "push_max_in_flight": 100,
+    "turn_secret_path": None,
+    "turn_port": 3478,
 }
 
 
