@@ -8,16 +8,20 @@ have threads of their own: a crowd of new users must not hold up those who only 
 import asyncio
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from doveauth import policy
+from doveauth.admissions import Admissions, NoAdmissions
+from doveauth.figures import Figures
 from doveauth.hashing import hash_password, new_salt
-from doveauth.policy import Refusal, Rules
+from doveauth.networks import NetworkLimit
+from doveauth.policy import Refusal, Resources, Rules
 from relay.address import Address, InvalidAddress
 from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner
 
@@ -40,16 +44,27 @@ class Account:
     password_hash: str
 
 
+class NotNow(Exception):  # noqa: N818 - says what is the matter
+    """An account may not be made at present; the same login may succeed later."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
+
+
 class AccountStore(Protocol):
     """Who has an account. Every method may raise OSError: the store cannot answer now."""
 
     async def find(self, username: str) -> Account | None:
         """The account of that name, None where there is none or it is blocked."""
 
-    async def login_or_create(self, username: str, password: str) -> Account | None:
+    async def login_or_create(
+        self, username: str, password: str, remote: str | None = None
+    ) -> Account | None:
         """The account of that name, made with this password if it is not there and may be.
 
-        The password of an account that is there is not looked at: Dovecot verifies it.
+        The password of an account that is there is not looked at: Dovecot verifies it. `remote`
+        is the client's address. Raises NotNow where a limit that passes keeps it from being made.
         """
 
     async def record_login(self, username: str, timestamp: int) -> None:
@@ -57,6 +72,19 @@ class AccountStore(Protocol):
 
     async def names(self) -> list[str]:
         """Every account's address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What keeps accounts from being made, beside the rules for their names and passwords."""
+
+    nocreate_path: Path
+    """While this file is there, none is made."""
+    resources: Callable[[], Resources]
+    """What the machine has left; asked in a thread."""
+    network: NetworkLimit
+    admissions: Admissions = field(default_factory=NoAdmissions)
+    """Who was promised an account, where registration is by invitation."""
 
 
 class FileAccounts:
@@ -67,17 +95,23 @@ class FileAccounts:
         mailboxes: Mailboxes,
         owner: Owner,
         rules: Rules,
-        nocreate_path: Path,
-        clock: Callable[[], float],
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        figures: Figures | None = None,
     ) -> None:
-        """`clock` gives seconds since the epoch; while `nocreate_path` is there none is made."""
+        """`clock` gives seconds since the epoch, `monotonic` seconds that never jump."""
         self._mailboxes = mailboxes
         self._owner = owner
         self._rules = rules
-        self._nocreate_path = nocreate_path
+        self._limits = limits
         self._clock = clock
+        self._monotonic = monotonic
+        self._figures = figures or Figures()
         self._readers = ThreadPoolExecutor(READERS, "accounts-read")
         self._creators = ThreadPoolExecutor(CREATORS, "accounts-create")
+        self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
         self._created = 0
         self._refused: Counter[Refusal] = Counter()
 
@@ -88,13 +122,18 @@ class FileAccounts:
             return None
         return await _in(self._readers, lambda: _stored(place[1]))
 
-    async def login_or_create(self, username: str, password: str) -> Account | None:
-        """The account of that name, made if it may be; raises OSError and HashingFailed."""
-        account = await self._admit(username, password)
+    async def login_or_create(
+        self, username: str, password: str, remote: str | None = None
+    ) -> Account | None:
+        """The account of that name, made if it may be; raises NotNow, OSError, HashingFailed."""
+        account = await self._admit(username, password, remote)
         if isinstance(account, Refusal):
             self._refused[account] += 1
+            self._figures.refused(account)
             count = self._refused[account]
             log.info("no account was created: %s (%d times)", account.value, count)
+            if account.passes:
+                raise NotNow(account)
             return None
         return account
 
@@ -113,15 +152,42 @@ class FileAccounts:
         for executor in (self._readers, self._creators):
             await asyncio.to_thread(executor.shutdown)
 
-    async def _admit(self, username: str, password: str) -> Account | Refusal:
+    async def _admit(self, username: str, password: str, remote: str | None) -> Account | Refusal:
         place = self._place(username)
         if isinstance(place, Refusal):
             return place
         address, mailbox = place
         found = await _in(self._readers, lambda: self._found_or_refused(address, mailbox, password))
-        if found is None:
-            return await _in(self._creators, lambda: self._create(mailbox, password))
-        return found
+        if found is not None:
+            return found
+        invited = self._rules.registration == "invite"
+        if invited and not await self._limits.admissions.admits(str(address), password):
+            return Refusal.NOT_INVITED
+        return await self._make_once(mailbox, password, remote)
+
+    async def _make_once(
+        self, mailbox: Mailbox, password: str, remote: str | None
+    ) -> Account | Refusal:
+        """Make an account; who comes for the same one meanwhile waits for it.
+
+        Clients log in over IMAP and SMTP at the same moment: it is hashed and counted once. All
+        get the hash that holds, and Dovecot compares each one's password with it.
+        """
+        task = self._making.get(mailbox.path)
+        if task is None:
+            task = asyncio.ensure_future(self._make(mailbox, password, remote))
+            self._making[mailbox.path] = task
+            task.add_done_callback(lambda _: self._making.pop(mailbox.path))
+        # Whoever leaves leaves alone.
+        return await asyncio.shield(task)
+
+    async def _make(self, mailbox: Mailbox, password: str, remote: str | None) -> Account | Refusal:
+        if not self._limits.network.allow(remote, self._monotonic()):
+            return Refusal.NETWORK
+        made = await _in(self._creators, lambda: self._create(mailbox, password))
+        if isinstance(made, Account) and self._rules.registration == "invite":
+            await self._limits.admissions.used(made.address)
+        return made
 
     def _place(self, username: str) -> tuple[Address, Mailbox] | Refusal:
         try:
@@ -140,8 +206,10 @@ class FileAccounts:
             return account
         if mailbox.is_blocked():
             return Refusal.BLOCKED
-        closed = self._nocreate_path.exists()
-        return policy.refusal(address, password, self._rules, closed=closed)
+        closed = self._limits.nocreate_path.exists()
+        return policy.refusal(address, password, self._rules, closed=closed) or policy.shortage(
+            self._limits.resources(), self._rules
+        )
 
     def _create(self, mailbox: Mailbox, password: str) -> Account | Refusal:
         """Hash and store. Of simultaneous first logins one wins, and all get its hash."""
@@ -152,6 +220,7 @@ class FileAccounts:
             return Refusal.BLOCKED
         if held == password_hash:
             self._created += 1
+            self._figures.created()
             log.info("an account was created (%d since the start)", self._created)
         return Account(mailbox.path.name, mailbox.path, held)
 

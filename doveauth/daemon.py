@@ -1,4 +1,4 @@
-"""The authentication daemon: two dict sockets for Dovecot 2.3 over one account store."""
+"""The authentication daemon: sockets for Dovecot over one account store."""
 
 import asyncio
 import json
@@ -9,16 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from doveauth import keys
-from doveauth.accounts import Account, AccountStore, FileAccounts
+from doveauth.accounts import Account, AccountStore, FileAccounts, Limits, NotNow
+from doveauth.figures import Figures
 from doveauth.hashing import HashingFailed
 from doveauth.keys import Credentials, User
+from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Rules
+from doveauth.resources import Gauge, read_resources
+from relay import metrics
 from relay.config import Config
 from relay.dictproto import Change
 from relay.dictserver import DictFailure, DictServer
 from relay.mailbox import Mailboxes, Owner
 from relay.metrics import METRICS
 from relay.service import Listeners, Unstartable, owner_of
+from relay.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -35,52 +40,81 @@ OPTIONAL = (LOOKUPS, NEW, METRICS)
 
 
 async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:
-    """Serve `auth-socket` and `last-login-socket` until `shutdown`; raises Unstartable."""
+    """Serve the sockets that are there until `shutdown`; raises Unstartable."""
     owner = owner_of(config)
     await asyncio.to_thread(_make_root, config.mailboxes_dir, owner)
-    mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    store = FileAccounts(mailboxes, owner, Rules.of(config), config.nocreate_path, time.time)
-    auth, last_login = DictServer(AuthHandler(store, owner)), DictServer(LastLoginHandler(store))
-    await auth.start(listeners[AUTH])
-    await last_login.start(listeners[LAST_LOGIN])
+    figures = Figures()
+    store = _store(config, owner, figures)
+    servers: dict[str, DictServer | WebServer] = {
+        AUTH: DictServer(AuthHandler(store, owner, figures)),
+        LAST_LOGIN: DictServer(LastLoginHandler(store)),
+        METRICS: WebServer(metrics.application(figures.registry)),
+    }
+    serving = [(servers[name], listener) for name, listener in listeners.items()]
+    for server, listener in serving:
+        await server.start(listener)
     await shutdown.wait()
-    await asyncio.gather(auth.stop(), last_login.stop())
+    await asyncio.gather(*(server.stop() for server, _ in serving))
     await store.close()
+
+
+def _store(config: Config, owner: Owner, figures: Figures) -> FileAccounts:
+    prefixes = Prefixes(config.network_prefix_ipv4, config.network_prefix_ipv6)
+    return FileAccounts(
+        Mailboxes(config.mailboxes_dir, config.mail_domain),
+        owner,
+        Rules.of(config),
+        Limits(
+            nocreate_path=config.nocreate_path,
+            resources=Gauge(lambda: read_resources(config.mailboxes_dir), time.monotonic),
+            network=NetworkLimit(config.max_creations_per_hour_per_network, prefixes),
+        ),
+        figures=figures,
+    )
 
 
 class AuthHandler:
     """What Dovecot's dict passdb and dict userdb ask."""
 
-    def __init__(self, store: AccountStore, owner: Owner) -> None:
+    def __init__(self, store: AccountStore, owner: Owner, figures: Figures) -> None:
         self._store = store
         self._owner = owner
+        self._figures = figures
 
     async def lookup(self, key: str, _user: str) -> str | None:
         """The fields of a user, as JSON; a login with an admissible new name makes it first."""
-        with _temporary():
-            match keys.parse_lookup(key):
-                case Credentials(username, password):
-                    account = await self._store.login_or_create(username, password)
-                    return json.dumps(self._login(account)) if account else None
-                case User(username):
-                    account = await self._store.find(username)
-                    return json.dumps(self._fields(account)) if account else None
-                case None:
-                    return None
+        request = keys.parse_lookup(key)
+        if request is None:
+            return None
+        kind = "passdb" if isinstance(request, Credentials) else "userdb"
+        began, result = time.perf_counter(), "failed"
+        try:
+            with temporary():
+                fields = await self._fields_for(request)
+            result = "unknown" if fields is None else "found"
+        finally:
+            self._figures.answered(kind, result, time.perf_counter() - began)
+        return None if fields is None else json.dumps(fields)
 
     async def iterate(self, path: str, _user: str) -> list[tuple[str, str]]:
         """A key for every user, with an empty value."""
         if path != keys.USERDB:
             return []
-        with _temporary():
+        with temporary():
             return [(keys.USERDB + name, "") for name in await self._store.names()]
 
     async def commit(self, _user: str, _changes: Sequence[Change]) -> None:
         """Nothing can be changed here."""
         raise DictFailure("the users cannot be changed by dict")
 
-    def _login(self, account: Account) -> Fields:
-        return self._fields(account) | {"password": account.password_hash}
+    async def _fields_for(self, request: Credentials | User) -> Fields | None:
+        if isinstance(request, User):
+            account = await self._store.find(request.username)
+            return self._fields(account) if account else None
+        account = await self._store.login_or_create(
+            request.username, request.password, request.remote
+        )
+        return self._fields(account) | {"password": account.password_hash} if account else None
 
     def _fields(self, account: Account) -> Fields:
         """What a userdb tells: no hash, which nobody needs there and doveadm would print."""
@@ -109,7 +143,7 @@ class LastLoginHandler:
     async def commit(self, _user: str, changes: Sequence[Change]) -> None:
         """Note the days of the logins."""
         logins = [_login(change) for change in changes]
-        with _temporary():
+        with temporary():
             for username, timestamp in logins:
                 await self._store.record_login(username, timestamp)
 
@@ -122,7 +156,7 @@ def _login(change: Change) -> tuple[str, int]:
 
 
 @contextmanager
-def _temporary() -> Iterator[None]:
+def temporary() -> Iterator[None]:
     """What keeps the store from answering is a temporary failure, never a wrong password."""
     try:
         yield
@@ -130,6 +164,9 @@ def _temporary() -> Iterator[None]:
         # An OSError's own text has the path, and so the address.
         log.error("the mailboxes cannot be read or written: %s", error.strerror)  # noqa: TRY400 - foreseen
         raise DictFailure("the mailboxes cannot be read or written now") from None
+    except NotNow as limit:
+        # The store has logged and counted it.
+        raise DictFailure(f"no account can be made now: {limit}") from None
     except HashingFailed as error:
         log.error("a password cannot be hashed: %s", error)  # noqa: TRY400 - foreseen
         raise DictFailure("a password cannot be hashed now") from None

@@ -1,10 +1,11 @@
 r"""The dict keys that Dovecot asks doveauth for, parsed into typed requests.
 
 They follow from the configuration of Dovecot 2.3's dict passdb, dict userdb and last_login
-plugin: `password_key = passdb/%Ew"%Eu`, `user_key = userdb/%Eu`, `iterate_prefix = userdb/`
+plugin: `password_key = passdb/%Ew"%Eu"%r`, `user_key = userdb/%Eu`, `iterate_prefix = userdb/`
 and the plugin's own `last-login/%u`; Dovecot puts `shared/` before each. `%E` puts a backslash
 before `"`, `'` and `\` (Dovecot: "Config variables", modifiers), so that an unescaped `"` is
-the separator whatever the password holds.
+the separator whatever the password holds. `%r` is the client's address, empty where there is
+none; a key without it is read as well, for a configuration of an existing relay.
 """
 
 import re
@@ -16,7 +17,9 @@ PASSDB = "shared/passdb/"
 LAST_LOGIN = "shared/last-login/"
 
 _ESCAPED_TEXT = r"""(?:[^\\"']|\\["'\\])*"""
-_CREDENTIALS = re.compile(f'({_ESCAPED_TEXT})"({_ESCAPED_TEXT})', re.DOTALL)
+_CREDENTIALS = re.compile(
+    f'({_ESCAPED_TEXT})"({_ESCAPED_TEXT})(?:"([0-9A-Fa-f:.]*(?:%[^"]*)?))?', re.DOTALL
+)
 _USERNAME = re.compile(_ESCAPED_TEXT, re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 # Eleven digits reach the year 5138; what is longer is no time of a login.
@@ -29,6 +32,8 @@ class Credentials:
 
     username: str
     password: str
+    remote: str | None = None
+    """The client's address, where Dovecot knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ def parse_lookup(key: str) -> Credentials | User | None:
     """What a lookup asks for; None for a key that Dovecot, set up as above, never sends."""
     if key.startswith(PASSDB):
         match = _CREDENTIALS.fullmatch(key, len(PASSDB))
-        return Credentials(_unescape(match[2]), _unescape(match[1])) if match else None
+        if match is None:
+            return None
+        return Credentials(_unescape(match[2]), _unescape(match[1]), match[3] or None)
     if key.startswith(USERDB):
         match = _USERNAME.fullmatch(key, len(USERDB))
         return User(_unescape(match[0])) if match else None

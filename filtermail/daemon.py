@@ -5,7 +5,7 @@ import logging
 import time
 
 from filtermail.gate import Direction, Envelope
-from filtermail.ratelimit import RateLimiter
+from relay.ratelimit import RateLimiter
 from filtermail.reinject import Pool
 from filtermail.server import Proxy, Session
 from filtermail.transfer import CleartextWanted

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from aiosmtpd.smtp import SMTP
 
 from filtermail.gate import Direction, Envelope
-from filtermail.ratelimit import RateLimiter
+from relay.ratelimit import RateLimiter
 from filtermail.reinject import Pool, Refused, Unavailable
 from filtermail.transfer import UNAVAILABLE, CleartextWanted, Transaction, Transfer, passed_on
 from filtermail.verdict import Reply

@@ -19,6 +19,7 @@ PURE = [
     "relay.address",
     "relay.dictproto",
     "doveauth.keys",
+    "doveauth.networks",
     "doveauth.policy",
     "filtermail.armour",
     "filtermail.content",
@@ -28,13 +29,13 @@ PURE = [
     "filtermail.mime",
     "filtermail.packets",
     "filtermail.quoted",
-    "filtermail.ratelimit",
     "filtermail.reader",
     "filtermail.verdict",
     "filtermail.wire",
     "metadata.backoff",
     "metadata.keys",
     "metadata.tokens",
+    "relay.ratelimit",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.accounts import CREATORS, READERS, Account, FileAccounts
+from doveauth.accounts import CREATORS, READERS, Account, FileAccounts, Limits
 from doveauth.hashing import hash_password
-from doveauth.policy import Refusal, Rules
+from doveauth.networks import NetworkLimit, Prefixes
+from doveauth.policy import Refusal, Resources, Rules
 from relay.mailbox import ENFORCE, PASSWORD, Mailboxes, Owner
 
 NOW = 1795332101.75
 TODAY = 1795305600
 NAME = "someone12@example.org"
 GOOD = "password1"
+PLENTY = Resources(load=0.5, memory=1 << 40, disk=1 << 40)
 RULES = Rules(username_min_length=9, username_max_length=9, password_min_length=9)
 
 
@@ -34,8 +36,12 @@ async def accounts(root: Path, tmp_path: Path) -> AsyncIterator[FileAccounts]:
         Mailboxes(root, "example.org"),
         Owner(os.geteuid(), os.getegid()),
         RULES,
-        tmp_path / "nocreate",
-        lambda: NOW,
+        Limits(
+            nocreate_path=tmp_path / "nocreate",
+            resources=lambda: PLENTY,
+            network=NetworkLimit(300, Prefixes(24, 64)),
+        ),
+        clock=lambda: NOW,
     )
     yield store
     await store.close()

@@ -29,6 +29,7 @@ def config_path(socket_dir: Path) -> Path:
         "[params]\nmail_domain = example.org\n"
         f"mailboxes_dir = {socket_dir}/made/mail\nnocreate_path = {socket_dir}/nocreate\n"
         f"mailboxes_user = {pwd.getpwuid(os.geteuid()).pw_name}\n"
+        "max_load_1m = 1000\nmin_available_memory = 1M\nmin_free_disk_space = 1M\n"
     )
     return path
 

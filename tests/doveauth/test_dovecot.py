@@ -45,7 +45,7 @@ service stats {{
 """
 AUTH_CONF = """
 uri = proxy:{dir}/auth:auth
-password_key = passdb/%Ew"%Eu
+password_key = passdb/%Ew"%Eu"%r
 user_key = userdb/%Eu
 iterate_prefix = userdb/
 iterate_disable = no
@@ -64,6 +64,7 @@ class Relay:
         (directory / "chatmail.ini").write_text(
             f"[params]\nmail_domain = example.org\nmailboxes_dir = {self.mailboxes}\n"
             f"mailboxes_user = {MAIL_USER}\nnocreate_path = {directory}/nocreate\n"
+            "max_load_1m = 1000\nmin_available_memory = 1M\nmin_free_disk_space = 1M\n"
         )
 
     @contextlib.contextmanager

@@ -20,6 +20,11 @@ from doveauth.keys import Credentials, User, parse_last_login, parse_lookup, par
         ('shared/passdb/a\nb\0c"a@x', Credentials("a@x", "a\nb\0c")),
         ('shared/passdb/\\\\"a@x', Credentials("a@x", "\\")),
         ('shared/passdb/p"\\"a b\\"@x', Credentials('"a b"@x', "p")),
+        ('shared/passdb/secret"a@x"192.0.2.1', Credentials("a@x", "secret", "192.0.2.1")),
+        ('shared/passdb/secret"a@x"2001:db8::1', Credentials("a@x", "secret", "2001:db8::1")),
+        ('shared/passdb/secret"a@x"fe80::1%eth0', Credentials("a@x", "secret", "fe80::1%eth0")),
+        ('shared/passdb/secret"a@x"', Credentials("a@x", "secret")),
+        ('shared/passdb/secret"a@x"192.0.2.1"more', None),
         ("shared/userdb/a@x", User("a@x")),
         ("shared/userdb/", User("")),
         ("shared/userdb/../../etc", User("../../etc")),
@@ -51,6 +56,7 @@ def escaped(text: str) -> str:
 def test_whatever_a_password_holds_it_never_becomes_a_name(password: str, name: str) -> None:
     key = f'shared/passdb/{escaped(password)}"{escaped(name)}'
     assert parse_lookup(key) == Credentials(name, password)
+    assert parse_lookup(f'{key}"192.0.2.1') == Credentials(name, password, "192.0.2.1")
     assert parse_lookup(f"shared/userdb/{escaped(name)}") == User(name)
 
 

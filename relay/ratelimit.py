@@ -1,17 +1,17 @@
-"""A rate limit for each sender by the generic cell rate algorithm (ITU-T I.371, Annex A).
+"""A rate limit for each key (a sender, a network): the generic cell rate algorithm.
 
-For each key one number is kept: the theoretical arrival time, when the sender's burst will be
-full again. A clock that jumps would open or shut the gate, so `now` is of a monotonic one.
+Source: ITU-T I.371, Annex A. For each key one number is kept: the theoretical arrival time, when its burst will be full
+again. A clock that jumps would open or shut the gate, so `now` is of a monotonic one.
 """
 
 MAX_KEYS = 100_000
-"""Senders remembered at a time; a few megabytes."""
+"""Keys remembered at a time; a few megabytes."""
 
 
 class RateLimiter:
     """Allows `burst` at once and `per_minute` in the long run."""
 
-    def __init__(self, per_minute: int, burst: int, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, per_minute: float, burst: int, max_keys: int = MAX_KEYS) -> None:
         self._interval = 60.0 / per_minute
         self._tolerance = self._interval * (burst - 1)
         self._max_keys = max_keys

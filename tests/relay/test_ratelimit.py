@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtermail.ratelimit import RateLimiter
+from relay.ratelimit import RateLimiter
 
 
 def test_a_burst_then_the_rate() -> None:
