@@ -3,6 +3,7 @@
 import typer
 
 from postern import explaining
+from postern.expiry import command as expire
 from postern.sandbox.commands import app as sandbox
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.add_typer(sandbox, name="sandbox")
 app.command("explain")(explaining.command)
+app.command("expire")(expire.command)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay import removal
 from relay.address import Address
 
 PASSWORD = "password"  # noqa: S105 - a file's name
@@ -59,11 +60,13 @@ class Mailbox:
     path: Path
 
     def password_hash(self) -> str | None:
-        """The stored hash with its scheme, None where there is no account."""
-        try:
-            stored = (self.path / PASSWORD).read_text(encoding="ascii").strip()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        """The stored hash with its scheme, None where there is no account.
+
+        A mailbox that was put aside to be deleted is brought back: somebody asks for it.
+        """
+        stored = _read(self.path / PASSWORD)
+        if stored is None and removal.bring_back(self.path):
+            stored = _read(self.path / PASSWORD)
         return stored or None
 
     def is_blocked(self) -> bool:
@@ -125,11 +128,18 @@ class Mailbox:
         An address without an account is left without one.
         """
         day = day_of(timestamp)
+        # Once more where it was put aside between the login and this note of it.
+        while not self._note(day):
+            if not removal.bring_back(self.path):
+                return
+
+    def _note(self, day: int) -> bool:
         try:
             if int((self.path / PASSWORD).stat().st_mtime) != day:
                 os.utime(self.path / PASSWORD, (day, day))
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return False
+        return True
 
     def last_login(self) -> int | None:
         """The day of the last login (seconds since the epoch, at midnight UTC)."""
@@ -179,6 +189,13 @@ class Mailboxes:
 def day_of(timestamp: int) -> int:
     """Midnight UTC of the day of `timestamp`, both in seconds since the epoch."""
     return timestamp - timestamp % DAY
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _size(path: Path) -> int:

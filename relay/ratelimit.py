@@ -1,7 +1,8 @@
 """A rate limit for each key (a sender, a network): the generic cell rate algorithm.
 
-Source: ITU-T I.371, Annex A. For each key one number is kept: the theoretical arrival time, when its burst will be full
-again. A clock that jumps would open or shut the gate, so `now` is of a monotonic one.
+Source: ITU-T I.371, Annex A. For each key one number is kept: the theoretical arrival time, when
+its burst will be full again. A clock that jumps would open or shut the gate, so `now` is of a
+monotonic one.
 """
 
 MAX_KEYS = 100_000

@@ -1,0 +1,1 @@
+"""`postern expire`: the end of messages and of mailboxes."""

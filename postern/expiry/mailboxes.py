@@ -1,0 +1,98 @@
+"""Whole mailboxes: which are to go, and how they go.
+
+In three steps, so that no login is lost (`relay.removal`): an inactive or half-made mailbox is put
+aside; it stays aside for `GRACE_SECONDS` at least, in which a login or a delivery brings it back;
+what is still aside then, and still due, is deleted. `settle` is the last step, and what a run
+begins with: it ends what an interrupted one left.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from postern.expiry.maildir import opened
+from postern.expiry.messages import Mailbox
+from postern.expiry.rules import STALE_DRAFT, Rules
+from postern.expiry.tally import Tally
+from relay import removal
+from relay.mailbox import PASSWORD, day_of
+
+GRACE_SECONDS = 5.0
+"""Longer than any login takes from its password to the note of its day."""
+
+
+def expire_mailbox(path: Path, rules: Rules, *, act: bool) -> Tally:
+    """Expire one mailbox' messages, or put the whole of it aside; raises OSError."""
+    with opened(str(path)) as descriptor:
+        if descriptor is None:
+            return Tally(skipped=1)
+        login = _last_login(descriptor)
+        if login is None:
+            due = os.fstat(descriptor).st_mtime < rules.now - STALE_DRAFT
+        else:
+            due = rules.mailbox_is_due(login)
+        if not due:
+            return Mailbox(descriptor, rules, act=act).expire()
+    tally = Tally(mailboxes=1)
+    if not act or removal.set_aside(path):
+        tally.mailboxes_removed += login is not None
+        tally.half_made_removed += login is None
+    return tally
+
+
+def settle(root: Path, rules: Rules) -> int:
+    """Delete what is aside and still due, bring back what is not; how many were deleted."""
+    deleted = 0
+    for path in leftovers(root):
+        if path.name.startswith(removal.REMOVING_PREFIX):
+            removal.delete_tree(path)
+            continue
+        with opened(str(path)) as descriptor:
+            login = None if descriptor is None else _last_login(descriptor)
+        if login is not None and not rules.mailbox_is_due(login):
+            removal.bring_back(removal.original_of(path))
+            continue
+        deleted += removal.remove(path)
+    return deleted
+
+
+def leftovers(root: Path) -> Iterator[Path]:
+    """What is on its way to be deleted."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            aside = entry.name.startswith(removal.ASIDE_PREFIX) and entry.name.endswith(
+                removal.ASIDE_SUFFIX
+            )
+            if aside or entry.name.startswith(removal.REMOVING_PREFIX):
+                yield Path(entry.path)
+
+
+def names(root: Path, domain: str) -> Iterator[str]:
+    """The mailboxes' names, made or half-made, one by one; links are left out."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.name.endswith(f"@{domain}") and entry.is_dir(follow_symlinks=False):
+                yield entry.name
+
+
+def newest_login(root: Path, domain: str) -> int | None:
+    """The last day on which anybody logged in; None where there is no account."""
+    newest = None
+    for name in names(root, domain):
+        with opened(str(root / name)) as descriptor:
+            login = None if descriptor is None else _last_login(descriptor)
+        if login is not None and (newest is None or login > newest):
+            newest = login
+    return newest
+
+
+def _last_login(mailbox: int) -> int | None:
+    """The day of the last login, a blocked account's too; None where there is no account."""
+    try:
+        state = os.stat(PASSWORD, dir_fd=mailbox, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return day_of(int(state.st_mtime))

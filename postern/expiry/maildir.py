@@ -1,0 +1,74 @@
+"""A mailbox's files, by descriptors: nothing outside of it can be reached through a link.
+
+Each directory is opened without following a link, read by one scandir, and its files are looked at
+and unlinked relative to it (openat(2), fstatat(2), unlinkat(2)). A file or folder that goes
+meanwhile is no fault: deliveries, clients and logins go on.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from postern.expiry.rules import Message
+
+QUOTA_FILE = "maildirsize"
+INBOX = "."
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+@contextlib.contextmanager
+def opened(name: str, parent: int | None = None) -> Iterator[int | None]:
+    """A directory's descriptor; None where there is none of that name, or a link."""
+    try:
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY:
+            raise
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def folders(mailbox: int) -> list[str]:
+    """The mailbox' own directory and its Maildir++ folders (`.Name`)."""
+    with os.scandir(mailbox) as entries:
+        return [
+            INBOX,
+            *(
+                entry.name
+                for entry in entries
+                if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ),
+        ]
+
+
+def files(directory: int) -> Iterator[tuple[str, os.stat_result]]:
+    """The regular files in a directory, each with its state."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                state = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(state.st_mode):
+                yield entry.name, state
+
+
+def message(folder: str, name: str, state: os.stat_result) -> Message:
+    """What the rules want to know of a file."""
+    return Message(folder, name, int(state.st_mtime), state.st_size)
+
+
+def unlink(name: str, directory: int) -> bool:
+    """Delete a file; whether it was still there."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True

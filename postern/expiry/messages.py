@@ -1,0 +1,120 @@
+"""One mailbox' messages: what is due goes, and what is over the quota.
+
+With `act` false nothing is changed, and what would be is counted.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+from postern.expiry.maildir import INBOX, QUOTA_FILE, files, folders, message, opened, unlink
+from postern.expiry.rules import (
+    STALE_DRAFT,
+    STALE_TMP,
+    Message,
+    Rules,
+    counted,
+    is_draft,
+    is_seen,
+    over_quota,
+    to_trim,
+)
+from postern.expiry.tally import Tally
+
+_PARTS = ("cur", "new")
+
+
+class Mailbox:
+    """A mailbox that is open: `descriptor` is its directory's."""
+
+    def __init__(self, descriptor: int, rules: Rules, *, act: bool) -> None:
+        self.tally = Tally(mailboxes=1)
+        self._descriptor = descriptor
+        self._rules = rules
+        self._act = act
+
+    def expire(self) -> Tally:
+        """Remove what is due, then what is over the quota; raises OSError."""
+        left = 0
+        for folder in folders(self._descriptor):
+            for part in _PARTS:
+                left += self._expire_part(_join(folder, part), seen_counts=part == "cur")
+            self._clear(_join(folder, "tmp"), lambda _: STALE_TMP)
+        self._clear(INBOX, lambda name: STALE_DRAFT if is_draft(name) else None)
+        if over_quota(left, self._rules.quota):
+            self._trim(left)
+        self._forget_quota()
+        return self.tally
+
+    def trim(self) -> Tally:
+        """Remove what is over the quota and nothing else; raises OSError."""
+        total = sum(counted(each.name, each.octets) for each in self._messages())
+        if over_quota(total, self._rules.quota):
+            self._trim(total)
+        self._forget_quota()
+        return self.tally
+
+    def _expire_part(self, part: str, *, seen_counts: bool) -> int:
+        """Remove what is due in one directory; what the rest counts for the quota."""
+        left, tally, rules = 0, self.tally, self._rules
+        with opened(part, self._descriptor) as directory:
+            if directory is None:
+                return 0
+            for name, state in files(directory):
+                found = message(part, name, state)
+                tally.messages += 1
+                tally.octets += found.octets
+                if not rules.message_is_due(found, seen=seen_counts and is_seen(name)):
+                    left += counted(name, found.octets)
+                elif self._remove(found, directory) and found.mtime >= rules.mails_before:
+                    tally.large_removed += 1
+        return left
+
+    def _trim(self, total: int) -> None:
+        messages, rules = self._messages(), self._rules
+        if not self._act:
+            messages = (each for each in messages if not self._is_due(each))
+        for each in to_trim(messages, total, rules.quota, rules.now):
+            with opened(each.folder, self._descriptor) as directory:
+                if directory is not None and self._remove(each, directory):
+                    self.tally.trimmed += 1
+
+    def _is_due(self, each: Message) -> bool:
+        seen = each.folder.endswith("cur") and is_seen(each.name)
+        return self._rules.message_is_due(each, seen=seen)
+
+    def _messages(self) -> Iterator[Message]:
+        for folder in folders(self._descriptor):
+            for part in _PARTS:
+                path = _join(folder, part)
+                with opened(path, self._descriptor) as directory:
+                    if directory is not None:
+                        yield from (message(path, *found) for found in files(directory))
+
+    def _remove(self, each: Message, directory: int) -> bool:
+        if self._act and not unlink(each.name, directory):
+            return False
+        self.tally.messages_removed += 1
+        self.tally.octets_removed += each.octets
+        return True
+
+    def _clear(self, place: str, stale_after: Callable[[str], int | None]) -> None:
+        """Remove what a crash left in `place`, once it is older than `stale_after` its name."""
+        with opened(place, self._descriptor) as directory:
+            if directory is None:
+                return
+            for name, state in files(directory):
+                seconds = stale_after(name)
+                if seconds is None or state.st_mtime > self._rules.now - seconds:
+                    continue
+                if not self._act or unlink(name, directory):
+                    self.tally.leftovers_removed += 1
+
+    def _forget_quota(self) -> None:
+        # Maildir++: whoever finds no maildirsize counts anew. Appending a difference would keep
+        # an error that is in it already, and a rewritten file would lose what is being delivered.
+        if self._act and self.tally.messages_removed:
+            unlink(QUOTA_FILE, self._descriptor)
+
+
+def _join(folder: str, part: str) -> str:
+    return part if folder == INBOX else os.path.join(folder, part)  # noqa: PTH118 - for openat

@@ -1,0 +1,90 @@
+"""A run over all mailboxes: one walk, several processes, a bounded number of names in memory."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from pathlib import Path
+
+from postern.expiry.mailboxes import GRACE_SECONDS, expire_mailbox, names, newest_login, settle
+from postern.expiry.rules import DAY, Rules
+from postern.expiry.tally import Tally
+
+log = logging.getLogger(__name__)
+
+CHUNK = 64
+"""Mailboxes that a worker is given at a time."""
+WAITING = 4
+"""Chunks a worker that may wait."""
+
+Progress = Callable[[Tally], None]
+
+
+class Refused(Exception):  # noqa: N818 - says what is the matter
+    """The run was not begun; the message names the mend."""
+
+
+def check_clock(root: Path, domain: str, rules: Rules) -> None:
+    """Raises Refused where every account would go: rather is the clock wrong."""
+    newest = newest_login(root, domain)
+    if newest is not None and rules.mailbox_is_due(newest):
+        idle = (rules.now - newest) // DAY
+        raise Refused(
+            f"nobody has logged in for {idle} days, so that every account would be deleted: "
+            "is the clock right (`timedatectl`)? If it is, give --force."
+        )
+
+
+def run(
+    root: Path,
+    domain: str,
+    rules: Rules,
+    *,
+    act: bool,
+    workers: int,
+    progress: Progress = lambda _: None,
+) -> Tally:
+    """Expire every mailbox below `root`; raises OSError where `root` cannot be read."""
+    total = Tally()
+    if act:
+        settle(root, rules)
+    found = names(root, domain)
+    chunks = iter(lambda: list(islice(found, CHUNK)), [])
+    for tally in _spread(root, chunks, rules, act=act, workers=workers):
+        total.add(tally)
+        progress(total)
+    if act and total.mailboxes_removed + total.half_made_removed:
+        # A login under way has this long to bring its mailbox back.
+        time.sleep(GRACE_SECONDS)
+        settle(root, rules)
+    return total
+
+
+def _spread(
+    root: Path, chunks: Iterator[list[str]], rules: Rules, *, act: bool, workers: int
+) -> Iterator[Tally]:
+    if workers == 1:
+        yield from (expire_chunk(root, chunk, rules, act) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        running: set[Future[Tally]] = set()
+        for chunk in chunks:
+            running.add(pool.submit(expire_chunk, root, chunk, rules, act))
+            if len(running) >= workers * WAITING:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (each.result() for each in done)
+        yield from (each.result() for each in running)
+
+
+def expire_chunk(root: Path, chunk: list[str], rules: Rules, act: bool) -> Tally:
+    """Expire some mailboxes; one that cannot be read is counted as skipped, the rest go on."""
+    total = Tally()
+    for name in chunk:
+        try:
+            total.add(expire_mailbox(root / name, rules, act=act))
+        except OSError as error:
+            # Which mailbox is an address, and stays out of the log.
+            log.error("a mailbox could not be expired: %s", error.strerror)  # noqa: TRY400 - foreseen
+            total.skipped += 1
+    return total

@@ -1,0 +1,93 @@
+"""`postern expire` as an operator or a timer starts it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from postern.expiry.rules import DAY
+from relay.mailbox import PASSWORD
+from tests.postern.expiry.relays import DOMAIN, account, message
+
+
+def postern(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    config = root.parent / "chatmail.ini"
+    config.write_text(
+        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {root}\nmax_mailbox_size = 1000\n"
+    )
+    command = [sys.executable, "-m", "postern", "expire", "--config", str(config), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Path:
+    path = account(tmp_path / "mail", "someone12")
+    today = time.time()
+    for days in (30, 3, 2, 0.5):
+        made = message(path, days, octets=300)
+        os.utime(made, (today - days * DAY, today - days * DAY))
+    os.utime(path / PASSWORD, (today, today))
+    return path
+
+
+def count(mailbox: Path) -> int:
+    return len(list((mailbox / "cur").iterdir()))
+
+
+def test_without_remove_it_only_tells(mailbox: Path) -> None:
+    for arguments in ((), ("--remove", "--dry-run")):
+        done = postern(mailbox.parent, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert "Would be removed" in done.stdout
+        assert "someone12" not in done.stdout + done.stderr
+    assert count(mailbox) == 4
+
+
+def test_remove_removes_and_tells_as_json(mailbox: Path) -> None:
+    done = postern(mailbox.parent, "--remove", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["removed"], told["messages"], told["messages_removed"]) == (True, 4, 2)
+    assert count(mailbox) == 2
+
+
+def test_for_a_quota_warning_only_that_mailbox_is_trimmed_to_its_quota(mailbox: Path) -> None:
+    other = account(mailbox.parent, "another12", idle_days=1000)
+    (mailbox / "maildirsize").touch()
+    done = postern(mailbox.parent, "--remove", "--quota-of", f"someone12@{DOMAIN}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trimmed"] == 2
+    assert count(mailbox) == 2
+    assert not (mailbox / "maildirsize").exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("nobody123@example.org", "no such mailbox"),
+        ("someone12@example.com", "domain is example.org"),
+        ("../../etc", "no @"),
+    ],
+)
+def test_an_address_that_is_none_here_is_told(mailbox: Path, address: str, says: str) -> None:
+    done = postern(mailbox.parent, "--remove", "--quota-of", address)
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
+def test_faults_of_the_configuration_and_of_the_clock(mailbox: Path) -> None:
+    os.utime(mailbox / PASSWORD, (0, 0))
+    done = postern(mailbox.parent, "--remove")
+    assert done.returncode == 1
+    assert "--force" in done.stderr
+    assert mailbox.exists()
+    done = postern(mailbox.parent, "--remove", "--config", "/nonexistent.ini")
+    assert done.returncode == 78
+    assert "cannot be read" in done.stderr
+    postern(mailbox.parent, "--remove", "--force")
+    assert not mailbox.exists()
