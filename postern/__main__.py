@@ -3,6 +3,7 @@
 import typer
 
 from postern import explaining
+from postern.addresses.command import app as users
 from postern.expiry import command as expire
 from postern.sandbox.commands import app as sandbox
 
@@ -14,6 +15,7 @@ app = typer.Typer(
 )
 app.add_typer(sandbox, name="sandbox")
 app.command("explain")(explaining.command)
+app.add_typer(users, name="users")
 app.command("expire")(expire.command)
 
 

@@ -18,6 +18,8 @@ from postern.expiry.tally import Tally
 from relay import removal
 from relay.mailbox import PASSWORD, day_of
 
+BLOCKED = -1
+"""In place of a day: the address is blocked, and stays so until the operator says otherwise."""
 GRACE_SECONDS = 5.0
 """Longer than any login takes from its password to the note of its day."""
 
@@ -28,7 +30,9 @@ def expire_mailbox(path: Path, rules: Rules, *, act: bool) -> Tally:
         if descriptor is None:
             return Tally(skipped=1)
         login = _last_login(descriptor)
-        if login is None:
+        if login == BLOCKED:
+            due = False
+        elif login is None:
             due = os.fstat(descriptor).st_mtime < rules.now - STALE_DRAFT
         else:
             due = rules.mailbox_is_due(login)
@@ -50,7 +54,7 @@ def settle(root: Path, rules: Rules) -> int:
             continue
         with opened(str(path)) as descriptor:
             login = None if descriptor is None else _last_login(descriptor)
-        if login is not None and not rules.mailbox_is_due(login):
+        if login == BLOCKED or (login is not None and not rules.mailbox_is_due(login)):
             removal.bring_back(removal.original_of(path))
             continue
         deleted += removal.remove(path)
@@ -82,17 +86,17 @@ def newest_login(root: Path, domain: str) -> int | None:
     for name in names(root, domain):
         with opened(str(root / name)) as descriptor:
             login = None if descriptor is None else _last_login(descriptor)
-        if login is not None and (newest is None or login > newest):
+        if login not in (None, BLOCKED) and (newest is None or login > newest):
             newest = login
     return newest
 
 
 def _last_login(mailbox: int) -> int | None:
-    """The day of the last login, a blocked account's too; None where there is no account."""
+    """The day of the last login, or BLOCKED; None where there is no account."""
     try:
         state = os.stat(PASSWORD, dir_fd=mailbox, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(state.st_mode):
         return None
-    return day_of(int(state.st_mtime))
+    return day_of(int(state.st_mtime)) if state.st_size else BLOCKED

@@ -84,10 +84,10 @@ def test_an_inactive_mailbox_goes_as_a_whole(root: Path) -> None:
     assert {path.name for path in root.iterdir()} == {stays.name}
 
 
-def test_a_blocked_address_stays_blocked_while_it_is_not_inactive(root: Path) -> None:
-    blocked = account(root, "blocked12", password="")
+def test_a_blocked_address_stays_blocked_and_its_mail_goes(root: Path) -> None:
+    blocked = account(root, "blocked12", password="", idle_days=1000)
     message(blocked, 30)
-    expire(root)
+    assert expire(root).messages_removed == 1
     assert Mailbox(blocked).is_blocked()
 
 

@@ -1,0 +1,1 @@
+"""`postern users`: one address at a time, seen and managed by the operator."""

@@ -1,0 +1,39 @@
+"""A blocked address, as its owner and those who write to it see it."""
+
+import imaplib
+import subprocess
+import sys
+
+import pytest
+
+from postern.sandbox.clients import Imap
+from postern.sandbox.login import Login, fresh_login
+from postern.sandbox.relay import Sandbox
+from tests.e2e.tools import encrypted, received, register, send
+
+pytestmark = pytest.mark.e2e
+
+
+def users(sandbox: Sandbox, command: str, login: Login) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "postern", "users", command, login.address]
+        + ["--config", str(sandbox.layout.config)],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_a_blocked_address_neither_logs_in_nor_receives(sandbox: Sandbox, login: Login) -> None:
+    writer = fresh_login(sandbox.domain)
+    register(sandbox, login, writer)
+    users(sandbox, "block", login)
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        Imap(sandbox.ports, login)
+    send(sandbox, writer, [login.address], encrypted(writer))
+    (bounce,) = received(sandbox, writer)
+    assert b"multipart/report" in bounce
+    users(sandbox, "unblock", login)
+    with Imap(sandbox.ports, login) as imap:
+        assert imap.wait_for_messages(0) == 0
+    send(sandbox, writer, [login.address], encrypted(writer))
+    assert len(received(sandbox, login)) == 1
