@@ -1,6 +1,14 @@
-"""Who may make an account where registration is by invitation: the seam to what keeps them."""
+"""Who may make an account where registration is by invitation."""
 
-from typing import Protocol
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from doveauth.invitations import Invitations
+
+T = TypeVar("T")
 
 
 class Admissions(Protocol):
@@ -22,3 +30,34 @@ class NoAdmissions:
 
     async def used(self, _address: str) -> None:
         """There was no promise to forget."""
+
+
+class InvitationAdmissions:
+    """Promises whoever redeems an invitation an account. Raises OSError: not now."""
+
+    def __init__(self, invitations: Invitations, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since the epoch."""
+        self._invitations = invitations
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "invitations")
+
+    async def redeem(self, token: str, address: str, password: str) -> bool:
+        """Use an invitation for this login, durably; whether it was good."""
+        now = int(self._clock())
+        return await self._run(lambda: self._invitations.redeem(token, address, password, now))
+
+    async def admits(self, address: str, password: str) -> bool:
+        """Whether this very login was promised an account that was not made yet."""
+        now = int(self._clock())
+        return await self._run(lambda: self._invitations.admits(address, password, now))
+
+    async def used(self, address: str) -> None:
+        """The account has been made: the promise is forgotten."""
+        await self._run(lambda: self._invitations.used(address))
+
+    async def close(self) -> None:
+        """Let what is under way end."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def _run(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from doveauth import keys
 from doveauth.accounts import Account, AccountStore, FileAccounts, Limits, NotNow
+from doveauth.admissions import InvitationAdmissions
 from doveauth.figures import Figures
 from doveauth.hashing import HashingFailed
+from doveauth.invitations import Invitations
 from doveauth.keys import Credentials, User
 from doveauth.networks import NetworkLimit, Prefixes
+from doveauth.onboarding import Onboarding
 from doveauth.policy import Rules
 from doveauth.resources import Gauge, read_resources
 from relay import metrics
@@ -44,10 +47,21 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
     owner = owner_of(config)
     await asyncio.to_thread(_make_root, config.mailboxes_dir, owner)
     figures = Figures()
-    store = _store(config, owner, figures)
+    admissions = InvitationAdmissions(Invitations.of(config, owner))
+    resources = Gauge(lambda: read_resources(config.mailboxes_dir), time.monotonic)
+    limits = Limits(
+        nocreate_path=config.nocreate_path,
+        resources=resources,
+        network=_network_limit(config),
+        admissions=admissions,
+    )
+    mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
+    store = FileAccounts(mailboxes, owner, Rules.of(config), limits, figures=figures)
+    onboarding = Onboarding(config, admissions, resources, _network_limit(config))
     servers: dict[str, DictServer | WebServer] = {
         AUTH: DictServer(AuthHandler(store, owner, figures)),
         LAST_LOGIN: DictServer(LastLoginHandler(store)),
+        NEW: WebServer(onboarding.application()),
         METRICS: WebServer(metrics.application(figures.registry)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
@@ -55,22 +69,12 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
         await server.start(listener)
     await shutdown.wait()
     await asyncio.gather(*(server.stop() for server, _ in serving))
-    await store.close()
+    await asyncio.gather(store.close(), admissions.close())
 
 
-def _store(config: Config, owner: Owner, figures: Figures) -> FileAccounts:
+def _network_limit(config: Config) -> NetworkLimit:
     prefixes = Prefixes(config.network_prefix_ipv4, config.network_prefix_ipv6)
-    return FileAccounts(
-        Mailboxes(config.mailboxes_dir, config.mail_domain),
-        owner,
-        Rules.of(config),
-        Limits(
-            nocreate_path=config.nocreate_path,
-            resources=Gauge(lambda: read_resources(config.mailboxes_dir), time.monotonic),
-            network=NetworkLimit(config.max_creations_per_hour_per_network, prefixes),
-        ),
-        figures=figures,
-    )
+    return NetworkLimit(config.max_creations_per_hour_per_network, prefixes)
 
 
 class AuthHandler:

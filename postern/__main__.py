@@ -1,8 +1,10 @@
 """The operator's command. Started as `postern`, or as `python -m postern`."""
 
+import sys
+
 import typer
 
-from postern import explaining
+from postern import explaining, inviting
 from postern.addresses.command import app as users
 from postern.expiry import command as expire
 from postern.sandbox.commands import app as sandbox
@@ -16,12 +18,17 @@ app = typer.Typer(
 app.add_typer(sandbox, name="sandbox")
 app.command("explain")(explaining.command)
 app.add_typer(users, name="users")
+app.add_typer(inviting.app, name="invite")
 app.command("expire")(expire.command)
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="postern")
+    """Run the command line; what the system does not let us do is said in a line."""
+    try:
+        app(prog_name="postern")
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"{name}{error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""`postern invite` as an operator types it."""
+
+import getpass
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from doveauth.invitations import Invitations
+from postern.inviting import expiry
+from relay.config import read_config
+from relay.mailbox import Owner
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "chatmail.ini"
+    path.write_text(
+        f"[params]\nmail_domain = example.org\nregistration_state_dir = {tmp_path}/state\n"
+        f"mailboxes_user = {getpass.getuser()}\nregistration = invite\n"
+    )
+    return path
+
+
+def invite(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "postern", "invite", *arguments, "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_create_list_revoke(config: Path) -> None:
+    done = invite(config, "create", "--uses", "5", "--expires", "7d", "--label", "club", "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["link"] == f"DCACCOUNT:https://example.org/new?invitation={made['token']}"
+    assert len(made["token"]) >= 22
+    (listed,) = json.loads(invite(config, "list", "--json").stdout)
+    assert (listed["uses_left"], listed["label"]) == (5, "club")
+    assert made["token"] not in invite(config, "list").stdout
+    store = Invitations.of(read_config(config), Owner.named(getpass.getuser()))
+    assert store.redeem(made["token"], "someone12@example.org", "p", int(time.time()))
+    assert "4 of 5" in invite(config, "list").stdout
+    assert invite(config, "revoke", str(made["id"])).returncode == 0
+    again = invite(config, "revoke", str(made["id"]))
+    assert (again.returncode, again.stderr.strip()) == (1, f"There is no invitation {made['id']}.")
+
+
+def test_a_link_is_printed_for_a_person(config: Path) -> None:
+    done = invite(config, "create")
+    assert done.stdout.startswith("DCACCOUNT:https://example.org/new?invitation=")
+    assert done.stderr == ""
+
+
+def test_that_nobody_asks_for_it_is_said(config: Path) -> None:
+    config.write_text(config.read_text().replace("invite", "open"))
+    assert "registration is 'open'" in invite(config, "create").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [(None, None), ("12h", 43_200), ("7d", 604_800), ("4w", 2_419_200), ("1970-01-02", 86_400)],
+)
+def test_an_expiry(text: str | None, end: int | None) -> None:
+    assert expiry(text, 0) == end
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "2027-13-01", "tomorrow", "7 d"])
+def test_no_expiry(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="2027-01-31"):
+        expiry(text, 0)
+
+
+def test_trouble_is_said_in_a_line(config: Path) -> None:
+    (config.parent / "state").write_text("no directory")
+    done = invite(config, "list")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
