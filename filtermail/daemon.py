@@ -5,13 +5,13 @@ import logging
 import time
 
 from filtermail.gate import Direction, Envelope
-from relay.ratelimit import RateLimiter
 from filtermail.reinject import Pool
 from filtermail.server import Proxy, Session
 from filtermail.transfer import CleartextWanted
 from relay.address import InvalidAddress
 from relay.config import Config
 from relay.mailbox import Mailboxes
+from relay.ratelimit import RateLimiter
 from relay.service import Listeners
 from relay.sockets import BACKLOG
 

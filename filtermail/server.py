@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from aiosmtpd.smtp import SMTP
 
 from filtermail.gate import Direction, Envelope
-from relay.ratelimit import RateLimiter
 from filtermail.reinject import Pool, Refused, Unavailable
 from filtermail.transfer import UNAVAILABLE, CleartextWanted, Transaction, Transfer, passed_on
 from filtermail.verdict import Reply
 from relay.address import Address, InvalidAddress
 from relay.log import unexpected
+from relay.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ class Wiring:
 
     mail_domain: str
     mailboxes_uid: int
+    mailboxes_user: str
     mailboxes_group: str
     max_message_size: int
     max_mailbox_size: int
@@ -60,6 +61,9 @@ class Wiring:
     auth_socket: Path
     last_login_socket: Path
     metadata_socket: Path
+    expire_command: str
+    """What removes mail from a mailbox that is nearly full; a word for the mailbox is added."""
+    expire_user: str
 
     def render(self, snippet: str) -> str:
         """The text of one snippet."""
@@ -73,6 +77,7 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
     return Wiring(
         mail_domain=config.mail_domain,
         mailboxes_uid=mailboxes_uid,
+        mailboxes_user=config.mailboxes_user,
         mailboxes_group=mailboxes_group,
         max_message_size=config.max_message_size,
         max_mailbox_size=config.max_mailbox_size,
@@ -95,4 +100,7 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         auth_socket=Path("/run/doveauth/auth.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),
+        expire_command="/opt/postern/venv/bin/python -m postern expire --remove "
+        "--config /etc/postern/chatmail.ini",
+        expire_user=config.mailboxes_user,
     )

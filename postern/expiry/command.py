@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +57,10 @@ def command(
     config = load_config(config_file)
     rules, act = Rules.of(config, int(time.time())), remove and not dry_run
     if quota_of is not None:
-        _show(_trim(existing_mailbox(config, quota_of).path, rules, act=act), act, as_json)
+        tally = _trim(existing_mailbox(config, quota_of).path, rules, act=act)
+        # Dovecot has hung up on a script's output: writing there would be a failure.
+        if as_json or sys.stdout.isatty():
+            _show(tally, act, as_json)
         return
     try:
         if not force:

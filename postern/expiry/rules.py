@@ -23,9 +23,9 @@ STALE_DRAFT = DAY
 STALE_TMP = 36 * HOUR
 """The same for a Maildir's tmp/, as the Maildir specification has it."""
 
-# The size that quota counts, which a compressed message's file does not have
-# (Maildir++: "Maildir filename extensions").
-_SIZE = re.compile(r",S=([0-9]{1,15})(?=[,:]|$)")
+# The size that quota counts, which a compressed message's file does not have (Maildir++:
+# "Maildir filename extensions"): Dovecot's quota "count" takes W, with CRLF, "maildir" takes S.
+_SIZES = tuple(re.compile(rf",{key}=([0-9]{{1,15}})(?=[,:]|$)") for key in "WS")
 _FLAGS = re.compile(r":2,([A-Za-z]*)$")
 _DRAFT = re.compile(r"\.password-[0-9]+-[0-9]+|metadata\.json\.[A-Za-z0-9_]{8}")
 
@@ -81,8 +81,10 @@ def is_seen(name: str) -> bool:
 
 def counted(name: str, octets: int) -> int:
     """What quota counts for a message: its own size, as its file's name tells it."""
-    found = _SIZE.search(name)
-    return int(found[1]) if found else octets
+    for size in _SIZES:
+        if found := size.search(name):
+            return int(found[1])
+    return octets
 
 
 def is_draft(name: str) -> bool:

@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _make_directories(layout: Layout) -> None:
     for directory in (layout.postfix, layout.dovecot, layout.logs, layout.run / "dovecot"):
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     # Dovecot's auth process is in the group of that user, and so passes through to the sockets.
-    for directory in (layout.sockets, layout.mail, layout.state):
+    for directory in (layout.sockets, layout.mail, layout.state, layout.root / "doveauth"):
         directory.mkdir(mode=0o750, exist_ok=True)
         shutil.chown(directory, MAILBOXES_USER, MAILBOXES_USER)
     queue, data = layout.root / "postfix-queue", layout.root / "postfix-data"
@@ -111,6 +112,7 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
     return Wiring(
         mail_domain=config.mail_domain,
         mailboxes_uid=owner.pw_uid,
+        mailboxes_user=MAILBOXES_USER,
         mailboxes_group=grp.getgrgid(owner.pw_gid).gr_name,
         max_message_size=config.max_message_size,
         max_mailbox_size=config.max_mailbox_size,
@@ -133,4 +135,7 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         auth_socket=layout.sockets / "auth.socket",
         last_login_socket=layout.sockets / "last-login.socket",
         metadata_socket=layout.sockets / "metadata.socket",
+        expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",
+        # Only root may be let to where this interpreter lies.
+        expire_user="root",
     )

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.e2e
 
 
 def users(sandbox: Sandbox, command: str, login: Login) -> None:
+    config = ("--config", str(sandbox.layout.config))
     subprocess.run(
-        [sys.executable, "-m", "postern", "users", command, login.address]
-        + ["--config", str(sandbox.layout.config)],
+        [sys.executable, "-m", "postern", "users", command, login.address, *config],
         check=True,
         capture_output=True,
     )

@@ -12,13 +12,22 @@ import pytest
 UNITS = Path(__file__).parents[2] / "systemd"
 PYTHON = "/opt/postern/venv/bin/python"
 SERVICES = ["doveauth.service", "filtermail@.service", "metadata.service"]
+ONESHOTS = {"postern-expire.service": "postern-expire.timer"}
+"""What runs now and then, and the timer that starts it."""
 SOCKETS = {
     "doveauth-auth.socket": ("auth-socket", "/run/doveauth/auth.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
+    "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
+    "doveauth-new.socket": ("new-socket", "/run/doveauth/new.socket"),
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
+REACHED_BY = {
+    "doveauth-metrics.socket": ("root", "root"),
+    "doveauth-new.socket": ("vmail", "www-data"),
+}
+"""User and group of the sockets that are not Dovecot's."""
 MOST_EXPOSED = 20
 """Tenths: systemd-analyze security tells an exposure from 0 to 10."""
 
@@ -43,9 +52,9 @@ def read(unit: str) -> configparser.RawConfigParser:
 def units(tmp_path: Path) -> Path:
     """The units, with a Python that is there: verify looks for what ExecStart= names."""
     for path in UNITS.glob("*.*"):
-        if path.suffix in (".service", ".socket"):
+        if path.suffix in (".service", ".socket", ".timer"):
             text = path.read_text()
-            assert path.suffix == ".socket" or f"ExecStart={PYTHON} -m " in text
+            assert path.suffix != ".service" or f"ExecStart={PYTHON} -m " in text
             (tmp_path / path.name).write_text(text.replace(PYTHON, sys.executable))
     return tmp_path
 
@@ -58,10 +67,10 @@ def instances(name: str) -> list[str]:
 
 def test_the_units_are_these() -> None:
     there = {path.name for path in UNITS.iterdir()} - {"README.md"}
-    assert there == set(SERVICES) | set(SOCKETS)
+    assert there == set(SERVICES) | set(SOCKETS) | set(ONESHOTS) | set(ONESHOTS.values())
 
 
-@pytest.mark.parametrize("name", [*SERVICES, *SOCKETS])
+@pytest.mark.parametrize("name", [*SERVICES, *SOCKETS, *ONESHOTS, *ONESHOTS.values()])
 def test_verify_has_nothing_to_say(units: Path, name: str) -> None:
     result = analyze("verify", *instances(name), SYSTEMD_UNIT_PATH=f"{units}:")
     said = [line for line in result.stderr.splitlines() if str(units) in line or name in line]
@@ -77,7 +86,7 @@ def test_verify_would_say_so(units: Path) -> None:
     assert str(units) in result.stderr
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [*SERVICES, *ONESHOTS])
 def test_exposure(name: str) -> None:
     result = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", UNITS / name)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -97,6 +106,21 @@ def test_life_cycle(name: str) -> None:
     assert "--config /etc/postern/chatmail.ini" in service["ExecStart"]
 
 
+@pytest.mark.parametrize(("name", "timer"), ONESHOTS.items())
+def test_what_runs_now_and_then(name: str, timer: str) -> None:
+    service, schedule = read(name)["Service"], read(timer)["Timer"]
+    assert (service["Type"], service["User"]) == ("oneshot", "vmail")
+    assert "--config /etc/postern/chatmail.ini" in service["ExecStart"]
+    assert (schedule["OnCalendar"], schedule["Persistent"]) == ("daily", "yes")
+    assert "RandomizedDelaySec" in schedule
+
+
+def test_expiry_removes_what_it_finds() -> None:
+    """By hand `postern expire` only counts; the unit says --remove."""
+    words = read("postern-expire.service")["Service"]["ExecStart"].split()
+    assert words[1:5] == ["-m", "postern", "expire", "--remove"]
+
+
 @pytest.mark.parametrize(("name", "expected"), SOCKETS.items())
 def test_sockets_have_the_names_that_the_daemons_look_for(
     name: str, expected: tuple[str, str]
@@ -104,8 +128,8 @@ def test_sockets_have_the_names_that_the_daemons_look_for(
     socket = read(name)["Socket"]
     assert (socket["FileDescriptorName"], socket["ListenStream"]) == expected
     if expected[1].startswith("/"):
-        access = {key: socket[key] for key in ("SocketUser", "SocketGroup", "SocketMode")}
-        assert access == {"SocketUser": "vmail", "SocketGroup": "dovecot", "SocketMode": "0660"}
+        access = [socket[key] for key in ("SocketUser", "SocketGroup", "SocketMode")]
+        assert access == [*REACHED_BY.get(name, ("vmail", "dovecot")), "0660"]
 
 
 def test_each_service_has_its_sockets() -> None:

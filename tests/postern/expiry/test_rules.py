@@ -54,9 +54,10 @@ def test_the_flag_of_a_read_message(name: str, seen: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "octets"),
     [
-        ("1.M2.host,S=1234,W=1250:2,S", 1234),
-        ("1.M2.host,W=1250,S=7", 7),
-        ("1.M2.host,W=1250:2,S", 99),
+        ("1.M2.host,S=1234,W=1250:2,S", 1250),
+        ("1.M2.host,W=1250,S=7", 1250),
+        ("1.M2.host,S=7:2,S", 7),
+        ("1.M2.host,W=1250:2,S", 1250),
         ("1.M2.host,S=x:2,", 99),
         ("1.M2.host,S=" + "9" * 40, 99),
     ],
