@@ -153,7 +153,7 @@ class Invitations:
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = not self._path.exists()
-        database = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None)
+        database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             if fresh:
                 self._path.chmod(0o600)

@@ -26,6 +26,14 @@ SNIPPETS = (
     "dovecot-2.3/push_notification.lua",
     "dovecot-2.3/hookup-lmtp.conf",
     "dovecot-2.3/hookup-hibernate.conf",
+    "dovecot-2.4/hookup-auth.conf",
+    "dovecot-2.4/doveauth.lua",
+    "dovecot-2.4/hookup-mail.conf",
+    "dovecot-2.4/hookup-metadata.conf",
+    "dovecot-2.4/hookup-last-login.conf",
+    "dovecot-2.4/hookup-push.conf",
+    "dovecot-2.4/hookup-lmtp.conf",
+    "dovecot-2.4/hookup-hibernate.conf",
 )
 """What an operator adds by hand, and what the sandbox's configuration is made of."""
 
@@ -59,6 +67,8 @@ class Wiring:
     lmtp_socket: Path
     lmtp_listener: Path
     auth_socket: Path
+    """Where Dovecot 2.3 asks for logins; 2.4 asks at `lookups_socket`."""
+    lookups_socket: Path
     last_login_socket: Path
     metadata_socket: Path
     expire_command: str
@@ -98,6 +108,7 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         lmtp_socket=lmtp,
         lmtp_listener=queue / lmtp,
         auth_socket=Path("/run/doveauth/auth.socket"),
+        lookups_socket=Path("/run/doveauth/lookups.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),
         expire_command="/opt/postern/venv/bin/python -m postern expire --remove "

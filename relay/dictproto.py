@@ -9,7 +9,8 @@ may be open at a time. So the machine keeps open transactions, and a caller sees
 only as one `Commit` event that carries its changes: what was rolled back never shows.
 
 The user of a command stands in the command itself (Dovecot >= 2.3.17) or, before that, in the
-hello line. Source: Dovecot src/lib-dict/dict-client.h and dict-client.c of 2.3.19.
+hello line. Source: Dovecot src/lib-dict/dict-client.h and dict-client.c of 2.3.19;
+captured from 2.3.19 and 2.4.1.
 """
 
 import re
@@ -22,8 +23,9 @@ MAX_OPEN = 256
 """Transactions open at a time on one connection."""
 MAX_CHANGES = 1024
 """Changes in one transaction."""
-MAJOR_VERSIONS = ("2", "3")
-"""What Dovecot speaks: 2 from 2.1 on, 3 from 2.3.17 on, which names the user in each command."""
+MAJOR_VERSIONS = ("2", "3", "4")
+"""What Dovecot speaks: 2 from 2.1 on; 3 from 2.3.17 on, which names the user in each command; 4 in
+2.4, where a transaction may also carry a time after which its values expire (always 0 here)."""
 
 
 class ProtocolError(Exception):
@@ -140,7 +142,7 @@ class DictConnection:
         if len(fields) < 4:
             raise ProtocolError("a hello with too few fields")
         if fields[0] not in MAJOR_VERSIONS:
-            raise ProtocolError(f"a major version other than {' and '.join(MAJOR_VERSIONS)}")
+            raise ProtocolError(f"a major version other than {', '.join(MAJOR_VERSIONS)}")
         self._user = fields[3]
 
     def _user_in(self, fields: list[str], index: int) -> str:

@@ -58,13 +58,18 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         return ours(name, (name, *config, *arguments), address, answers_dict(*paths))
 
     auth, last_login = sockets / "auth.socket", sockets / "last-login.socket"
+    over_http = [
+        part
+        for name in ("lookups", "new")
+        for part in (f"--{name}-socket", str(sockets / f"{name}.socket"))
+    ]
     metadata = sockets / "metadata.socket"
     return [
         _postfix(layout, ports),
         _dovecot(layout, ports),
         unix(
             "doveauth",
-            ("--auth-socket", str(auth), "--last-login-socket", str(last_login)),
+            ("--auth-socket", str(auth), "--last-login-socket", str(last_login), *over_http),
             auth,
             last_login,
         ),

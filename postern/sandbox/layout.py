@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from postern import dovecot
 from postern.sandbox.certificate import ensure_certificate
 from postern.templates import render
 from postern.wiring import Wiring
@@ -16,7 +17,6 @@ from relay.config import Config, read_config
 MAILBOXES_USER = "mail"
 """A user that every Debian has and that nobody logs in as."""
 POSTFIX_FILES = ("main.cf", "master.cf", "login_map")
-DOVECOT_FILES = ("dovecot.conf", "doveauth.dict.conf", "push_notification.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
     values |= asdict(_wiring(layout, config, ports)) | {"tls_cert": certificate, "tls_key": key}
     for name in POSTFIX_FILES:
         (layout.postfix / name).write_text(render(f"postfix/{name}", values))
-    for name in DOVECOT_FILES:
-        (layout.dovecot / name).write_text(render(f"dovecot-2.3/{name}", values))
+    for name in (*dovecot.FILES[dovecot.installed()], dovecot.PUSH_NOTIFICATION):
+        (layout.dovecot / Path(name).name).write_text(render(name, values))
     return config
 
 
@@ -133,6 +133,7 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         lmtp_socket=lmtp,
         lmtp_listener=lmtp,
         auth_socket=layout.sockets / "auth.socket",
+        lookups_socket=layout.sockets / "lookups.socket",
         last_login_socket=layout.sockets / "last-login.socket",
         metadata_socket=layout.sockets / "metadata.socket",
         expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",

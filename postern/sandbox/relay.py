@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from postern import dovecot
 from postern.sandbox import daemons
 from postern.sandbox.layout import Layout, write_files
 from postern.sandbox.places import Place, choose_place, lock
@@ -210,6 +211,10 @@ def check_programs() -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         raise SandboxProblem(f"not installed: {', '.join(missing)}. scripts/run installs them.")
+    try:
+        dovecot.installed()
+    except dovecot.UnknownDovecot as error:
+        raise SandboxProblem(str(error)) from None
 
 
 def end_leftovers(directory: Path, report: Report = lambda _text: None) -> None:

@@ -1,4 +1,4 @@
-"""`docs/hookup.md` shows what the templates say, to the letter."""
+"""`docs/hookup.md` and `docs/dovecot-2.4.md` show what the templates say, to the letter."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,13 @@ from relay.config import parse_config
 
 REPO = Path(__file__).parents[2]
 TEMPLATES = REPO / "postern" / "templates"
-DOCUMENT = (REPO / "docs" / "hookup.md").read_text()
-BLOCKS = re.findall(r"^```(?:lua)?\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+DOCUMENTS = {
+    name: re.findall(
+        r"^```(?:lua)?\n(.*?)^```$", (REPO / "docs" / name).read_text(), re.MULTILINE | re.DOTALL
+    )
+    for name in ("hookup.md", "dovecot-2.4.md")
+}
+"""The blocks of each."""
 
 
 @pytest.fixture
@@ -22,7 +27,8 @@ def wiring() -> Wiring:
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_each_snippet_is_a_block_of_the_document(wiring: Wiring, snippet: str) -> None:
-    assert wiring.render(snippet) in BLOCKS
+    document = "dovecot-2.4.md" if snippet.startswith("dovecot-2.4/") else "hookup.md"
+    assert wiring.render(snippet) in DOCUMENTS[document]
 
 
 def test_every_hookup_template_is_listed() -> None:
@@ -36,6 +42,7 @@ def test_every_hookup_template_is_listed() -> None:
         # The sandbox filters before the queue.
         ("postfix", {"postfix/hookup-content-filter.cf"}),
         ("dovecot-2.3", set()),
+        ("dovecot-2.4", set()),
     ],
 )
 def test_the_sandbox_is_made_of_the_same_snippets(whole: str, left_out: set[str]) -> None:

@@ -71,6 +71,12 @@ def test_octets_become_events(lines: bytes, expected: list[Event]) -> None:
     assert events(HELLO + lines) == expected
 
 
+def test_dovecot_2_4_says_4_and_gives_a_transaction_an_expiry() -> None:
+    captured = b"H4\t0\t0\t\tmetadata\nB1\tmail\t0\nS1\tpriv/a8/devicetoken\tabc\x01tdef\nC1\n"
+    change = Change("priv/a8/devicetoken", "abc\tdef")
+    assert events(captured) == [Commit("1", "mail", (change,))]
+
+
 def test_an_old_dovecot_names_the_user_in_its_hello() -> None:
     commit = Commit("1", "someone@example.org", (Change("k", "v"),))
     lines = OLD_HELLO + b"Lk\nI0\t0\tp\nB1\nS1\tk\tv\nC1\n"
@@ -86,8 +92,8 @@ def test_an_old_dovecot_names_the_user_in_its_hello() -> None:
         (b"GET / HTTP/1.1\r\n", "no hello before the first command"),
         (b"H\n", "a hello with too few fields"),
         (b"H3\t2\t0\n", "a hello with too few fields"),
-        (b"H1\t0\t0\t\tauth\n", "a major version other than 2 and 3"),
-        (b"Hx\t0\t0\t\tauth\n", "a major version other than 2 and 3"),
+        (b"H1\t0\t0\t\tauth\n", "a major version other than 2, 3, 4"),
+        (b"Hx\t0\t0\t\tauth\n", "a major version other than 2, 3, 4"),
         (HELLO + HELLO, "an unknown command"),
         (HELLO + b"\n", "an unknown command"),
         (HELLO + b"X\n", "an unknown command"),

@@ -16,6 +16,7 @@ ONESHOTS = {"postern-expire.service": "postern-expire.timer"}
 """What runs now and then, and the timer that starts it."""
 SOCKETS = {
     "doveauth-auth.socket": ("auth-socket", "/run/doveauth/auth.socket"),
+    "doveauth-lookups.socket": ("lookups-socket", "/run/doveauth/lookups.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
     "doveauth-new.socket": ("new-socket", "/run/doveauth/new.socket"),
@@ -24,10 +25,12 @@ SOCKETS = {
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
 REACHED_BY = {
-    "doveauth-metrics.socket": ("root", "root"),
-    "doveauth-new.socket": ("vmail", "www-data"),
+    "doveauth-auth.socket": ("dovecot", "dovecot", "0600"),
+    "doveauth-lookups.socket": ("dovecot", "dovecot", "0600"),
+    "doveauth-metrics.socket": ("root", "root", "0660"),
+    "doveauth-new.socket": ("vmail", "www-data", "0660"),
 }
-"""User and group of the sockets that are not Dovecot's."""
+"""User, group and mode of the sockets that are not Dovecot's."""
 MOST_EXPOSED = 20
 """Tenths: systemd-analyze security tells an exposure from 0 to 10."""
 
@@ -129,7 +132,7 @@ def test_sockets_have_the_names_that_the_daemons_look_for(
     assert (socket["FileDescriptorName"], socket["ListenStream"]) == expected
     if expected[1].startswith("/"):
         access = [socket[key] for key in ("SocketUser", "SocketGroup", "SocketMode")]
-        assert access == [*REACHED_BY.get(name, ("vmail", "dovecot")), "0660"]
+        assert access == list(REACHED_BY.get(name, ("vmail", "dovecot", "0660")))
 
 
 def test_each_service_has_its_sockets() -> None:

@@ -1,0 +1,34 @@
+"""Which Dovecot is installed: 2.3 and 2.4 read different configurations."""
+
+import subprocess
+from functools import cache
+
+SERIES = ("2.3", "2.4")
+"""Those that we have templates for."""
+FILES = {
+    "2.3": ("dovecot-2.3/dovecot.conf", "dovecot-2.3/doveauth.dict.conf"),
+    "2.4": ("dovecot-2.4/dovecot.conf", "dovecot-2.4/doveauth.lua"),
+}
+"""The templates of a whole configuration, beside the push notifications'."""
+PUSH_NOTIFICATION = "dovecot-2.3/push_notification.lua"
+"""The same for both."""
+
+
+class UnknownDovecot(Exception):  # noqa: N818 - says what is the matter
+    """None is installed, or one that we have no configuration for."""
+
+
+@cache
+def installed() -> str:
+    """The series of the Dovecot that is installed, of `SERIES`; raises UnknownDovecot."""
+    try:
+        done = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise UnknownDovecot("Dovecot is not installed: scripts/run installs it") from None
+    version = done.stdout.strip()
+    series = ".".join(version.split(".")[:2])
+    if series not in SERIES:
+        raise UnknownDovecot(
+            f"Dovecot {version} is none of {' and '.join(SERIES)}, which Debian 12 and 13 have"
+        )
+    return series
