@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from bench.auth import command as auth
+from bench.auth.run import NAME as AUTH
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
 
@@ -16,6 +18,7 @@ def main() -> None:
 
 
 app.command(FILTER)(filtering.command)
+app.command(AUTH)(auth.command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The benchmark of doveauth: lookups, creations, logins on a real Dovecot."""

@@ -1,0 +1,187 @@
+"""A whole run of doveauth's benchmark: what is measured, and the tables that come of it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bench.auth import logins
+from bench.auth.asking import Answered, Load, ask
+from bench.auth.stand import DOMAIN, PASSWORD, Stand, stand
+from bench.figures import Target, Verdict
+from bench.problem import BenchProblem
+from bench.report import Table, number, targets_table
+from doveauth.hashing import hash_password, new_salt
+
+NAME = "auth"
+SCENARIOS = ("lookups", "creations", "logins")
+MANY = 64
+"""Connections of a busy relay's Dovecot."""
+NOTES = """\
+One doveauth process; the generator is a process of its own on the same machine. *Lookups* are
+passdb questions for accounts that are there, over the dict protocol, each connection with one at a
+time. *Creations* are first logins, 8 at a time; *one core* is the rate at which this machine hashes
+in one thread, right before. Beside them, 400 lookups a second go on. *Logins* are IMAP logins of
+accounts that are there at a real Dovecot, 1,000 a minute, each on a connection of its own; between
+Dovecot and doveauth one answer in twenty is held back for two seconds, and *others* are those that
+are not."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of each."""
+
+    accounts: int
+    lookup_seconds: float
+    creations: int
+    logins: int
+
+
+QUICK = Plan(accounts=500, lookup_seconds=2, creations=400, logins=150)
+FULL = Plan(accounts=5000, lookup_seconds=8, creations=3000, logins=1000)
+
+
+class Creations(msgspec.Struct, frozen=True, kw_only=True):
+    """First logins, and the lookups beside them."""
+
+    made: Answered
+    one_core_per_s: float
+    lookups: Answered
+
+    @property
+    def cores(self) -> float:
+        """The rate, in what one core hashes alone."""
+        return self.made.per_s / self.one_core_per_s
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run has measured."""
+
+    lookups: dict[int, Answered]
+    """By connections."""
+    cpu_us: dict[int, float]
+    """Microseconds of doveauth's processor time a lookup, by connections."""
+    creations: Creations | None
+    logins: logins.Logins | None
+    not_run: str
+    """Why there were no logins; empty where there were, or none were asked for."""
+
+    def verdicts(self) -> list[Verdict]:
+        """The targets."""
+        many, one = self.lookups.get(MANY), self.lookups.get(1)
+        made, through = self.creations, self.logins
+        return [
+            _verdict("lookups a second, 64 connections", many and many.per_s, at_least=12_000),
+            _verdict("p99 of them", many and many.p99_ms, "ms", at_most=12),
+            _verdict("p99 of lookups, 1 connection", one and one.p99_ms, "ms", at_most=0.3),
+            _verdict("creations, of what one core hashes", made and made.cores, at_least=1.6),
+            _verdict("p99 of lookups beside", made and made.lookups.p99_ms, "ms", at_most=20),
+            _verdict(
+                "p95 of logins beside slow ones",
+                through and through.others.p95_ms,
+                "ms",
+                at_most=50,
+            ),
+        ]
+
+    def tables(self) -> list[Table]:
+        """All that was measured, the targets first."""
+        rows = [
+            [
+                f"lookups, {connections} at a time",
+                *_cells(answered),
+                number(self.cpu_us[connections]),
+            ]
+            for connections, answered in self.lookups.items()
+        ]
+        if self.creations:
+            made = self.creations
+            rows.append(["creations, 8 at a time", *_cells(made.made), ""])
+            rows.append(["lookups beside creations", *_cells(made.lookups), ""])
+            rows.append(["hashes of one core, alone", number(made.one_core_per_s), "", "", "", ""])
+        if self.logins:
+            title = f"IMAP logins on Dovecot {self.logins.dovecot}"
+            rows.append([f"{title}, the others", *_cells(self.logins.others), ""])
+            rows.append([f"{title}, the slow ones", *_cells(self.logins.slow), ""])
+        columns = ("", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU µs")
+        return [targets_table(self.verdicts()), Table("Questions and answers", columns, rows)]
+
+    def as_json(self) -> dict[str, Any]:
+        """All that was measured, for machines."""
+        told: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
+        told["targets"] = [
+            {**msgspec.to_builtins(verdict), "reached": verdict.reached}
+            for verdict in self.verdicts()
+        ]
+        return told
+
+
+def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
+    """Measure the scenarios `only`, or all; `report` hears of each. Raises BenchProblem."""
+    wanted = only or list(SCENARIOS)
+    lookups: dict[int, Answered] = {}
+    cpu: dict[int, float] = {}
+    creations, through, not_run = None, None, ""
+    report("making accounts")
+    with stand(plan.accounts) as place:
+        if "lookups" in wanted:
+            for connections in (MANY, 8, 1):
+                report(f"lookups, {connections} at a time")
+                lookups[connections], cpu[connections] = _lookups(place, plan, connections)
+        if "creations" in wanted:
+            report("creations")
+            creations = _creations(place, plan)
+        if "logins" in wanted:
+            report("logins on Dovecot")
+            if (not_run := logins.obstacle()) and only:
+                raise BenchProblem(not_run)
+            if not not_run:
+                through = logins.measure(plan.logins)
+    return Result(lookups=lookups, cpu_us=cpu, creations=creations, logins=through, not_run=not_run)
+
+
+def _lookups(place: Stand, plan: Plan, connections: int) -> tuple[Answered, float]:
+    load = Load(
+        names=place.accounts,
+        password=PASSWORD,
+        connections=connections,
+        seconds=plan.lookup_seconds,
+    )
+    with place.doveauth() as meter:
+        before = meter.cpu()
+        (answered,) = ask(place.auth, [load])
+        return answered, (meter.cpu() - before) / answered.answers * 1e6
+
+
+def _creations(place: Stand, plan: Plan) -> Creations:
+    one_core = _hashes_per_s(seconds=2.0)
+    fresh = [f"f{number:08d}@{DOMAIN}" for number in range(plan.creations)]
+    made = Load(names=fresh, password=PASSWORD, connections=8, seconds=600, endless=False)
+    beside = Load(names=place.accounts, password=PASSWORD, connections=4, seconds=600, rate=400)
+    with place.doveauth():
+        answered = ask(place.auth, [made, beside])
+    return Creations(made=answered[0], one_core_per_s=one_core, lookups=answered[1])
+
+
+def _hashes_per_s(seconds: float) -> float:
+    salt, count, began = new_salt(), 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        hash_password(PASSWORD, salt)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def _verdict(
+    what: str,
+    measured: float | None,
+    unit: str = "",
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Verdict:
+    target = Target(what=what, unit=unit, at_least=at_least, at_most=at_most)
+    return Verdict(target=target, measured=measured)
+
+
+def _cells(answered: Answered) -> list[str]:
+    a = answered
+    return [number(value) for value in (a.per_s, a.p50_ms, a.p95_ms, a.p99_ms)]
