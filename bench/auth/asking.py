@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -95,7 +96,7 @@ class _Run:
             pause = load.connections / load.rate if load.rate else 0.0
             client = _Client(self, questions, pause, number * pause / load.connections)
             await asyncio.wait_for(
-                loop.create_unix_connection(lambda client=client: client, str(path)),
+                loop.create_unix_connection(partial(_same, client), str(path)),
                 CONNECT_SECONDS,
             )
             clients.append(client)
@@ -169,6 +170,10 @@ class _Client(asyncio.Protocol):
     def _fail(self, what: str) -> None:
         self.done.set_exception(BenchProblem(what))
         self._transport.close()
+
+
+def _same(client: _Client) -> _Client:
+    return client
 
 
 def _questions(names: Iterable[str], password: str) -> Iterator[bytes]:
