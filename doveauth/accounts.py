@@ -22,13 +22,14 @@ from doveauth.figures import Figures
 from doveauth.hashing import hash_password, new_salt
 from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
+from doveauth.reading import Reader
 from relay.address import Address, InvalidAddress
 from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner
 
 log = logging.getLogger(__name__)
 
 READERS = 4
-"""Threads that look accounts up: enough that one listing of everybody holds up no login."""
+"""Threads that look accounts up: a slow answer of the disk holds up its own batch only."""
 CREATORS = (os.cpu_count() or 1) + 1
 """Threads that make accounts: every core hashes while one more waits for the disk."""
 
@@ -109,7 +110,7 @@ class FileAccounts:
         self._clock = clock
         self._monotonic = monotonic
         self._figures = figures or Figures()
-        self._readers = ThreadPoolExecutor(READERS, "accounts-read")
+        self._reader = Reader(READERS, "accounts-read")
         self._creators = ThreadPoolExecutor(CREATORS, "accounts-create")
         self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
         self._created = 0
@@ -120,7 +121,7 @@ class FileAccounts:
         place = self._place(username)
         if isinstance(place, Refusal):
             return None
-        return await _in(self._readers, lambda: _stored(place[1]))
+        return await self._reader.ask(lambda: _stored(place[1]))
 
     async def login_or_create(
         self, username: str, password: str, remote: str | None = None
@@ -141,23 +142,23 @@ class FileAccounts:
         """Note the day of a login; a name without an account is left without one."""
         place = self._place(username)
         if not isinstance(place, Refusal):
-            await _in(self._readers, lambda: place[1].record_login(timestamp))
+            await self._reader.ask(lambda: place[1].record_login(timestamp))
 
     async def names(self) -> list[str]:
         """Every account's address, in no order."""
-        return await _in(self._readers, self._mailboxes.names)
+        return await asyncio.to_thread(self._mailboxes.names)
 
     async def close(self) -> None:
         """Let what is under way end, and end the threads."""
-        for executor in (self._readers, self._creators):
-            await asyncio.to_thread(executor.shutdown)
+        for end in (self._reader.close, self._creators.shutdown):
+            await asyncio.to_thread(end)
 
     async def _admit(self, username: str, password: str, remote: str | None) -> Account | Refusal:
         place = self._place(username)
         if isinstance(place, Refusal):
             return place
         address, mailbox = place
-        found = await _in(self._readers, lambda: self._found_or_refused(address, mailbox, password))
+        found = await self._reader.ask(lambda: self._found_or_refused(address, mailbox, password))
         if found is not None:
             return found
         invited = self._rules.registration == "invite"

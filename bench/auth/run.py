@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +13,8 @@ from bench.figures import Target, Verdict
 from bench.problem import BenchProblem
 from bench.report import Table, number, targets_table
 from doveauth.hashing import hash_password, new_salt
+
+T = TypeVar("T")
 
 NAME = "auth"
 SCENARIOS = ("lookups", "creations", "logins")
@@ -71,17 +73,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         many, one = self.lookups.get(MANY), self.lookups.get(1)
         made, through = self.creations, self.logins
         return [
-            _verdict("lookups a second, 64 connections", many and many.per_s, at_least=12_000),
-            _verdict("p99 of them", many and many.p99_ms, "ms", at_most=12),
-            _verdict("p99 of lookups, 1 connection", one and one.p99_ms, "ms", at_most=0.3),
-            _verdict("creations, of what one core hashes", made and made.cores, at_least=1.6),
-            _verdict("p99 of lookups beside", made and made.lookups.p99_ms, "ms", at_most=20),
-            _verdict(
-                "p95 of logins beside slow ones",
-                through and through.others.p95_ms,
-                "ms",
-                at_most=50,
-            ),
+            _at_least("lookups a second, 64 connections", 12_000, many, lambda m: m.per_s),
+            _at_most("p99 of them", 12, many, lambda m: m.p99_ms),
+            _at_most("p99 of lookups, 1 connection", 0.3, one, lambda m: m.p99_ms),
+            _at_least("creations, of what one core hashes", 1.6, made, lambda m: m.cores),
+            _at_most("p99 of lookups beside", 20, made, lambda m: m.lookups.p99_ms),
+            _at_most("p95 of logins beside slow ones", 50, through, lambda m: m.others.p95_ms),
         ]
 
     def tables(self) -> list[Table]:
@@ -171,15 +168,14 @@ def _hashes_per_s(seconds: float) -> float:
     return count / (time.perf_counter() - began)
 
 
-def _verdict(
-    what: str,
-    measured: float | None,
-    unit: str = "",
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> Verdict:
-    target = Target(what=what, unit=unit, at_least=at_least, at_most=at_most)
-    return Verdict(target=target, measured=measured)
+def _at_least(what: str, limit: float, measured: T | None, figure: Callable[[T], float]) -> Verdict:
+    target = Target(what=what, unit="", at_least=limit)
+    return Verdict(target=target, measured=None if measured is None else figure(measured))
+
+
+def _at_most(what: str, limit: float, measured: T | None, figure: Callable[[T], float]) -> Verdict:
+    target = Target(what=what, unit="ms", at_most=limit)
+    return Verdict(target=target, measured=None if measured is None else figure(measured))
 
 
 def _cells(answered: Answered) -> list[str]:
