@@ -1,19 +1,24 @@
 """Short questions to the disk, asked in threads, many in one hop.
 
 To hand a question to a thread and its answer back costs more than to read a small file. So what
-comes in one turn of the loop goes to a thread together, and the answers come back together. A
-batch has an end: a slow disk holds up those in it, and not everybody.
+waits goes to a thread together, and the answers come back together. One thread does it for as
+long as the disk is quick, as two would only contend for the interpreter's lock; when a batch is
+not back in time, another thread goes on: a slow disk holds up those who ask for what is slow.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-MAX_BATCH = 32
+MAX_BATCH = 16
+STALLED_SECONDS = 0.01
+"""A batch that is not back by then leaves its place to the next."""
 
 T = TypeVar("T")
 _Question = tuple[Callable[[], Any], asyncio.Future[Any]]
+_Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 
 class Reader:
@@ -21,15 +26,20 @@ class Reader:
 
     def __init__(self, threads: int, name: str) -> None:
         self._threads = ThreadPoolExecutor(threads, name)
-        self._waiting: list[_Question] = []
+        self._most = threads
+        self._waiting: deque[_Question] = deque()
+        self._under_way = 0
+        self._begun = 0.0
+        self._watching = False
 
     async def ask(self, question: Callable[[], T]) -> T:
         """What `question` returns or raises, asked in a thread."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._hand_over, loop)
         self._waiting.append((question, answer))
+        if not self._under_way and len(self._waiting) == 1:
+            # At the end of this turn of the loop, when whoever else asks in it has asked.
+            loop.call_soon(self._hand_over, loop)
         return await answer
 
     def close(self) -> None:
@@ -37,26 +47,42 @@ class Reader:
         self._threads.shutdown()
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), MAX_BATCH):
-            self._threads.submit(_ask, loop, waiting[start : start + MAX_BATCH])
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+        if not batch:
+            return
+        self._under_way += 1
+        self._begun = loop.time()
+        self._threads.submit(self._ask, loop, batch)
+        if not self._watching:
+            self._watching = True
+            loop.call_later(STALLED_SECONDS, self._watch, loop)
 
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let another thread go on where the last batch is not back in time."""
+        self._watching = self._under_way > 0
+        if not self._watching:
+            return
+        stalled = loop.time() - self._begun >= STALLED_SECONDS
+        if stalled and self._waiting and self._under_way < self._most:
+            self._hand_over(loop)
+        loop.call_later(STALLED_SECONDS, self._watch, loop)
 
-def _ask(loop: asyncio.AbstractEventLoop, batch: list[_Question]) -> None:
-    answers: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
-    for question, answer in batch:
-        try:
-            answers.append((answer, question(), None))
-        except Exception as error:  # noqa: BLE001 - it is the asker's
-            answers.append((answer, None, error))
-    loop.call_soon_threadsafe(_deliver, answers)
+    def _ask(self, loop: asyncio.AbstractEventLoop, batch: list[_Question]) -> None:
+        answers: list[_Answer] = []
+        for question, answer in batch:
+            try:
+                answers.append((answer, question(), None))
+            except Exception as error:  # noqa: BLE001 - it is the asker's
+                answers.append((answer, None, error))
+        loop.call_soon_threadsafe(self._deliver, loop, answers)
 
-
-def _deliver(answers: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
-    for answer, result, error in answers:
-        if answer.cancelled():
-            continue  # who asked has left
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error)
+    def _deliver(self, loop: asyncio.AbstractEventLoop, answers: list[_Answer]) -> None:
+        self._under_way -= 1
+        self._hand_over(loop)
+        for answer, result, error in answers:
+            if answer.cancelled():
+                continue  # who asked has left
+            if error is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(error)
