@@ -2,7 +2,8 @@
 
 `AccountStore` is what the daemon asks; `FileAccounts` keeps them in the mailbox directories.
 Every question goes to a thread, because a disk may be slow and hashing always is. Creations
-have threads of their own: a crowd of new users must not hold up those who only log in.
+have threads of their own: a crowd of new users must not hold up those who only log in. What they
+store is stored together, as most of the time of it is waiting for the disk's word.
 """
 
 import asyncio
@@ -14,26 +15,31 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from doveauth import policy
 from doveauth.admissions import Admissions, NoAdmissions
+from doveauth.batches import Batches, Reader
 from doveauth.figures import Figures
 from doveauth.hashing import hash_password, new_salt
 from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
-from doveauth.reading import Reader
 from relay.address import Address, InvalidAddress
-from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner
+from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner, create_all
 
 log = logging.getLogger(__name__)
 
 READERS = 4
 """Threads that look accounts up: a slow answer of the disk holds up its own batch only."""
-CREATORS = (os.cpu_count() or 1) + 1
-"""Threads that make accounts: every core hashes while one more waits for the disk."""
+MAX_READ = 16
+"""Lookups of one batch."""
+HASHERS = os.cpu_count() or 1
+"""Threads that hash: every core may."""
+STORERS, MAX_STORED = 2, 64
+"""Threads that store new accounts, and how many share a commit of the disk."""
 
-T = TypeVar("T")
+NICE = 5
+"""How much less urgent hashing is than the lookups of those who have an account; see nice(2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,9 @@ class FileAccounts:
         self._clock = clock
         self._monotonic = monotonic
         self._figures = figures or Figures()
-        self._reader = Reader(READERS, "accounts-read")
-        self._creators = ThreadPoolExecutor(CREATORS, "accounts-create")
+        self._reader = Reader(READERS, MAX_READ)
+        self._hashers = ThreadPoolExecutor(HASHERS, "accounts-hash", os.nice, (NICE,))
+        self._storer: Batches[tuple[Mailbox, str], str] = Batches(self._store, STORERS, MAX_STORED)
         self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
         self._created = 0
         self._refused: Counter[Refusal] = Counter()
@@ -150,7 +157,7 @@ class FileAccounts:
 
     async def close(self) -> None:
         """Let what is under way end, and end the threads."""
-        for end in (self._reader.close, self._creators.shutdown):
+        for end in (self._hashers.shutdown, self._storer.close, self._reader.close):
             await asyncio.to_thread(end)
 
     async def _admit(self, username: str, password: str, remote: str | None) -> Account | Refusal:
@@ -185,7 +192,7 @@ class FileAccounts:
     async def _make(self, mailbox: Mailbox, password: str, remote: str | None) -> Account | Refusal:
         if not self._limits.network.allow(remote, self._monotonic()):
             return Refusal.NETWORK
-        made = await _in(self._creators, lambda: self._create(mailbox, password))
+        made = await self._create(mailbox, password)
         if isinstance(made, Account) and self._rules.registration == "invite":
             await self._limits.admissions.used(made.address)
         return made
@@ -212,24 +219,26 @@ class FileAccounts:
             self._limits.resources(), self._rules
         )
 
-    def _create(self, mailbox: Mailbox, password: str) -> Account | Refusal:
+    async def _create(self, mailbox: Mailbox, password: str) -> Account | Refusal:
         """Hash and store. Of simultaneous first logins one wins, and all get its hash."""
-        password_hash = hash_password(password, new_salt())
+        loop = asyncio.get_running_loop()
+        hashed = await loop.run_in_executor(
+            self._hashers, lambda: hash_password(password, new_salt())
+        )
         try:
-            held = mailbox.create(password_hash, self._owner, int(self._clock()))
+            held = await self._storer.ask((mailbox, hashed))
         except BlockedMailbox:
             return Refusal.BLOCKED
-        if held == password_hash:
+        if held == hashed:
             self._created += 1
             self._figures.created()
             log.info("an account was created (%d since the start)", self._created)
         return Account(mailbox.path.name, mailbox.path, held)
 
+    def _store(self, accounts: list[tuple[Mailbox, str]]) -> list[str | Exception]:
+        return create_all(accounts, self._owner, int(self._clock()))
+
 
 def _stored(mailbox: Mailbox) -> Account | None:
     held = mailbox.password_hash()
     return None if held is None else Account(mailbox.path.name, mailbox.path, held)
-
-
-async def _in(executor: ThreadPoolExecutor, question: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(executor, question)

@@ -15,6 +15,7 @@ import errno
 import os
 import pwd
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,39 +87,42 @@ class Mailbox:
         A crash at any step leaves a directory without `password`, which is no account and which
         the next login completes; of simultaneous creators exactly one wins at `link`.
         """
-        day = day_of(timestamp)
+        (held,) = create_all([(self, password_hash)], owner, timestamp)
+        if isinstance(held, Exception):
+            raise held
+        return held
+
+    def _draft(self, password_hash: str, owner: Owner, day: int) -> int:
+        """Make everything but the password file itself, which has another name yet; open."""
         self.path.mkdir(mode=0o700, exist_ok=True)
         owner.take(self.path)
         # A link there is refused: what it names is not ours to make.
         os.close(os.open(self.path / ENFORCE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         owner.take(self.path / ENFORCE)
-        self._offer(password_hash, owner, day)
-        sync_directory(self.path)
-        sync_directory(self.path.parent)
-        held = self.password_hash()
-        if held is None:
-            # An empty password file is how an operator blocks an address.
-            raise BlockedMailbox
-        return held
-
-    def _offer(self, password_hash: str, owner: Owner, day: int) -> None:
-        """Put a whole password file in its place, unless there is one."""
-        # A name of this thread's own; one that a crash left behind is written over.
-        draft = self.path / f".{PASSWORD}-{os.getpid()}-{threading.get_native_id()}"
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
-        descriptor = os.open(draft, flags, 0o600)
+        descriptor = os.open(self._draft_path(), flags, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(password_hash.encode("ascii"))
-                file.flush()
-                os.utime(descriptor, (day, day))
-                os.fsync(descriptor)
-            owner.take(draft)
+            os.write(descriptor, password_hash.encode("ascii"))
+            os.utime(descriptor, (day, day))
+            owner.take(self._draft_path())
+        except BaseException:
+            os.close(descriptor)
+            self._draft_path().unlink()
+            raise
+        return descriptor
+
+    def _draft_path(self) -> Path:
+        # A name of this thread's own; one that a crash left behind is written over.
+        return self.path / f".{PASSWORD}-{os.getpid()}-{threading.get_native_id()}"
+
+    def _offer(self) -> None:
+        """Put the draft in its place, unless there is a password file."""
+        try:
             with contextlib.suppress(FileExistsError):
                 # The link is the commit: it never replaces what is there.
-                os.link(draft, self.path / PASSWORD)
+                os.link(self._draft_path(), self.path / PASSWORD)
         finally:
-            draft.unlink()
+            self._draft_path().unlink()
 
     def accepts_cleartext(self) -> bool:
         """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""
@@ -186,6 +190,81 @@ class Mailboxes:
                 ]
         except FileNotFoundError:
             return []
+
+
+def create_all(
+    accounts: Sequence[tuple[Mailbox, str]], owner: Owner, timestamp: int
+) -> list[str | Exception]:
+    """Make many accounts at once; for each what `Mailbox.create` returns or raises.
+
+    Steps are taken for all before the next one: so that most of what each waits for on the disk
+    has been done with what the first waited for. All are different mailboxes of one directory.
+    """
+    batch = _Creation(accounts, owner, day_of(timestamp))
+    batch.draft()
+    batch.sync_drafts()
+    batch.offer()
+    batch.sync_directories()
+    return batch.results()
+
+
+class _Creation:
+    """A batch of accounts that are being made; who fails at a step is left out of the next."""
+
+    def __init__(self, accounts: Sequence[tuple[Mailbox, str]], owner: Owner, day: int) -> None:
+        self._accounts = accounts
+        self._owner = owner
+        self._day = day
+        self._errors: dict[int, Exception] = {}
+        self._drafts: dict[int, int] = {}
+
+    def draft(self) -> None:
+        def make(number: int) -> None:
+            mailbox, password_hash = self._accounts[number]
+            self._drafts[number] = mailbox._draft(password_hash, self._owner, self._day)
+
+        self._each(make)
+
+    def sync_drafts(self) -> None:
+        def sync(number: int) -> None:
+            try:
+                os.fsync(self._drafts[number])
+            except OSError:
+                self._accounts[number][0]._draft_path().unlink()
+                raise
+            finally:
+                os.close(self._drafts[number])
+
+        self._each(sync)
+
+    def offer(self) -> None:
+        self._each(lambda number: self._accounts[number][0]._offer())
+
+    def sync_directories(self) -> None:
+        self._each(lambda number: sync_directory(self._accounts[number][0].path))
+        # Once for all; where it fails, it has failed for each.
+        sync_directory(self._accounts[0][0].path.parent)
+
+    def results(self) -> list[str | Exception]:
+        held: dict[int, str] = {}
+
+        def read(number: int) -> None:
+            stored = self._accounts[number][0].password_hash()
+            if stored is None:
+                # An empty password file is how an operator blocks an address.
+                raise BlockedMailbox
+            held[number] = stored
+
+        self._each(read)
+        return [self._errors.get(number) or held[number] for number in range(len(self._accounts))]
+
+    def _each(self, step: Callable[[int], None]) -> None:
+        for number in range(len(self._accounts)):
+            if number not in self._errors:
+                try:
+                    step(number)
+                except (OSError, BlockedMailbox) as error:
+                    self._errors[number] = error
 
 
 def day_of(timestamp: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.accounts import CREATORS, READERS, Account, FileAccounts, Limits
+from doveauth.accounts import HASHERS, READERS, Account, FileAccounts, Limits
 from doveauth.hashing import hash_password
 from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
@@ -237,7 +237,7 @@ async def test_of_a_hundred_simultaneous_first_logins_one_password_wins(
 
 async def test_a_crowd_of_new_users_holds_up_no_one_who_logs_in(accounts: FileAccounts) -> None:
     await accounts.login_or_create(NAME, GOOD)
-    crowd = 20 * CREATORS
+    crowd = 20 * HASHERS
     new = [
         asyncio.create_task(accounts.login_or_create(f"crowd{n:04}@example.org", GOOD))
         for n in range(crowd)

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from doveauth.reading import MAX_BATCH, Reader
+from doveauth.batches import Reader
 from tests.support import DEADLINE
+
+MAX_BATCH = 16
 
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    reader = Reader(2, "test")
+    reader = Reader(2, MAX_BATCH)
     yield reader
     reader.close()
 
