@@ -36,6 +36,34 @@ def test_first_logins_at_the_same_moment_make_one_account(sandbox: Sandbox) -> N
         register(sandbox, login)
 
 
+def test_of_a_hundred_first_logins_with_two_passwords_one_password_wins(sandbox: Sandbox) -> None:
+    ours = fresh_login(sandbox.domain)
+    theirs = Login(ours.address, fresh_login(sandbox.domain).password)
+    # Half over IMAP and half over SMTP, and of each half every other with the other password.
+    attempts = [
+        (login, in_thread(_outcome, kind, sandbox, login))
+        for _ in range(25)
+        for login in (ours, theirs)
+        for kind in (Imap, Smtp)
+    ]
+    outcomes = [(login, attempt.result(2 * DEADLINE)) for login, attempt in attempts]
+    won = {login for login, outcome in outcomes if outcome == "in"}
+    assert len(won) == 1
+    for login, outcome in outcomes:
+        assert outcome == ("in" if login in won else "refused")
+    register(sandbox, won.pop())
+
+
+def _outcome(kind: type[Imap] | type[Smtp], sandbox: Sandbox, login: Login) -> str:
+    try:
+        with kind(sandbox.ports, login, seconds=DEADLINE):
+            return "in"
+    except imaplib.IMAP4.error as error:
+        return "refused" if "AUTHENTICATIONFAILED" in str(error) else str(error)
+    except smtplib.SMTPAuthenticationError as error:
+        return "refused" if error.smtp_code == 535 else str(error)
+
+
 def test_a_wrong_password_is_refused_by_both(sandbox: Sandbox, login: Login) -> None:
     register(sandbox, login)
     before = _password_file(sandbox, login).read_text()

@@ -27,7 +27,10 @@ def small_quota(sandbox: Sandbox) -> Iterator[None]:
     config, dovecot = sandbox.layout.config, sandbox.layout.dovecot / "dovecot.conf"
     before = {path: path.read_text() for path in (config, dovecot)}
     config.write_text(f"{before[config]}\nmax_mailbox_size = {QUOTA}\n")
-    dovecot.write_text(re.sub(r"storage=\d+B", f"storage={QUOTA}B", before[dovecot]))
+    # 2.3 has storage=, 2.4 storage_size =.
+    small = re.sub(r"(storage(?:_size )?= ?)\d+B", rf"\g<1>{QUOTA}B", before[dovecot])
+    assert small != before[dovecot]
+    dovecot.write_text(small)
     reload = ["doveadm", "-c", str(dovecot), "reload"]
     try:
         subprocess.run(reload, check=True)

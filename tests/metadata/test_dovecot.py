@@ -1,4 +1,4 @@
-"""The service behind a real Dovecot 2.3: what clients set and get over IMAP."""
+"""The service behind a real Dovecot, 2.3 or 2.4: what clients set and get over IMAP."""
 
 import imaplib
 import os
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from postern import dovecot
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE, daemon, eventually, poll
 
 pytestmark = pytest.mark.e2e
 USER = "alice@example.org"
 TOKEN = "openpgp:" + "Zm9v" * 1000 + "=="
-CONFIG = """
+CONFIG_2_3 = """
 protocols = imap lmtp
 listen = 127.0.0.1
 base_dir = {dir}/base
@@ -58,13 +59,70 @@ protocol imap {{
   imap_metadata = yes
 }}
 """
+CONFIG_2_4 = """
+dovecot_config_version = 2.4.1
+dovecot_storage_version = 2.4.1
+protocols {{
+  imap = yes
+  lmtp = yes
+}}
+listen = 127.0.0.1
+base_dir = {dir}/base
+state_dir = {dir}/base
+log_path = {dir}/dovecot.log
+ssl = no
+auth_allow_cleartext = yes
+first_valid_uid = 1
+auth_username_format = %{{user | lower}}
+mail_driver = maildir
+mail_path = {mail}/%{{user}}
+mail_attribute {{
+  dict proxy {{
+    name = metadata
+    socket_path = {dir}/metadata.sock
+  }}
+}}
+passdb static {{
+  fields {{
+    nopassword = yes
+  }}
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {mail}/%{{user}}
+  }}
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service lmtp {{
+  unix_listener {dir}/lmtp.sock {{
+    mode = 0666
+  }}
+}}
+protocol imap {{
+  imap_metadata = yes
+}}
+"""
+CONFIGS = {"2.3": CONFIG_2_3, "2.4": CONFIG_2_4}
 
 
 @pytest.fixture
 def place(socket_dir: Path) -> Path:
     """A directory that Dovecot's mail user may pass through."""
     if os.geteuid() != 0 or shutil.which("dovecot") is None:
-        pytest.fail("this test needs root and Dovecot 2.3 (packages dovecot-imapd, dovecot-lmtpd)")
+        pytest.fail("this test needs root and Dovecot (packages dovecot-imapd, dovecot-lmtpd)")
     socket_dir.chmod(0o755)
     nobody = pwd.getpwnam("nobody")
     mailbox = socket_dir / "mail" / USER
@@ -81,12 +139,12 @@ def imap(place: Path) -> Iterator[imaplib.IMAP4]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (place / "dovecot.conf").write_text(
-        CONFIG.format(
+        CONFIGS[dovecot.installed()].format(
             dir=place, mail=place / "mail", port=port, uid=nobody.pw_uid, gid=nobody.pw_gid
         )
     )
     log = place / "dovecot.log"
-    with subprocess.Popen(["dovecot", "-F", "-c", place / "dovecot.conf"]) as dovecot:
+    with subprocess.Popen(["dovecot", "-F", "-c", place / "dovecot.conf"]) as server:
         try:
             poll(lambda: log.exists() and "starting up" in log.read_text(), "Dovecot")
             session = imaplib.IMAP4("127.0.0.1", port, timeout=DEADLINE)
@@ -94,8 +152,8 @@ def imap(place: Path) -> Iterator[imaplib.IMAP4]:
             yield session
             session.logout()
         finally:
-            dovecot.terminate()
-            dovecot.wait(DEADLINE)
+            server.terminate()
+            server.wait(DEADLINE)
 
 
 def dialogue(session: imaplib.IMAP4, command: str) -> tuple[str, str]:
