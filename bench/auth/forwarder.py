@@ -56,10 +56,11 @@ class Forwarder:
             held = asyncio.Event()
 
             async def questions() -> None:
+                a_login = False
                 while data := await reader.read(_CHUNK):
-                    if b"/passdb" in data:
-                        held.clear()
-                    if self._mark in data:
+                    if b" HTTP/1.1" in data:
+                        a_login = b"/passdb HTTP/1.1" in data
+                    if a_login and self._mark in data:
                         held.set()
                     forth.write(data)
                 forth.close()

@@ -36,6 +36,7 @@ SLOW = "slow"
 EVERY = 20
 """One login in so many is."""
 PER_MINUTE = 1000.0
+RELOAD_SECONDS = 2.0
 LOGIN_SECONDS = 60.0
 """A login that takes longer is a problem."""
 
@@ -91,6 +92,8 @@ def _slowed(sandbox: Sandbox) -> Iterator[None]:
         conf = sandbox.layout.dovecot / "dovecot.conf"
         conf.write_text(conf.read_text().replace(str(upstream), str(path)))
         subprocess.run(["doveadm", "-c", str(conf), "reload"], check=True)  # noqa: S603, S607 - Dovecot's own
+        # Processes that began with the old file have left by then.
+        time.sleep(RELOAD_SECONDS)
         yield
 
 
