@@ -6,6 +6,8 @@ import typer
 
 from bench.auth import command as auth
 from bench.auth.run import NAME as AUTH
+from bench.expire import command as expiry
+from bench.expire.run import NAME as EXPIRE
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
 
@@ -19,6 +21,7 @@ def main() -> None:
 
 app.command(FILTER)(filtering.command)
 app.command(AUTH)(auth.command)
+app.command(EXPIRE)(expiry.command)
 
 
 if __name__ == "__main__":
