@@ -41,8 +41,8 @@ def messages(root: Path) -> int:
 
 def _mailbox(root: Path, number: int) -> None:
     path = f"{root}/u{number:08d}@{DOMAIN}"
-    for part in ("", "/cur", "/new", "/tmp"):
-        os.mkdir(path + part, 0o700)
+    for part in ("", "cur", "new", "tmp"):
+        Path(path, part).mkdir(0o700)
     now = int(time.time())
     _file(f"{path}/password", _HASH.encode(), now - now % DAY)
     _file(f"{path}/enforceE2EEincoming", b"", now)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metadata.tokens import CorruptTokens, TokenSet
 from postern.expiry.mailboxes import names
-from postern.expiry.maildir import files, folders, opened
+from postern.expiry.maildir import contents, files, opened
 from postern.expiry.rules import counted
 from relay.mailbox import METADATA, Mailbox, Mailboxes
 
@@ -80,7 +80,7 @@ def _messages(path: Path) -> Iterator[tuple[str, int]]:
     with opened(str(path)) as mailbox:
         if mailbox is None:
             return
-        for folder in folders(mailbox):
+        for folder in contents(mailbox).folders:
             for part in ("cur", "new"):
                 with opened(f"{folder}/{part}", mailbox) as directory:
                     if directory is not None:

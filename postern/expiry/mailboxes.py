@@ -80,14 +80,19 @@ def names(root: Path, domain: str) -> Iterator[str]:
                 yield entry.name
 
 
-def newest_login(root: Path, domain: str) -> int | None:
-    """The last day on which anybody logged in; None where there is no account."""
+def newest_login(root: Path, domain: str, enough: int) -> int | None:
+    """The last day on which anybody logged in; None where there is no account.
+
+    The first that is `enough` or later is good as an answer: nobody else is looked at then.
+    """
     newest = None
     for name in names(root, domain):
         with opened(str(root / name)) as descriptor:
             login = None if descriptor is None else _last_login(descriptor)
         if login not in (None, BLOCKED) and (newest is None or login > newest):
             newest = login
+            if newest >= enough:
+                break
     return newest
 
 

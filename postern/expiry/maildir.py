@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from postern.expiry.rules import Message
 
@@ -35,17 +36,23 @@ def opened(name: str, parent: int | None = None) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def folders(mailbox: int) -> list[str]:
-    """The mailbox' own directory and its Maildir++ folders (`.Name`)."""
+class Contents(NamedTuple):
+    """What a mailbox' own directory holds."""
+
+    folders: list[str]
+    """INBOX and the Maildir++ folders (`.Name`)."""
+    others: list[str]
+    """Everything else, by name."""
+
+
+def contents(mailbox: int) -> Contents:
+    """What the directory of a mailbox holds, by one scan."""
+    found = Contents([INBOX], [])
     with os.scandir(mailbox) as entries:
-        return [
-            INBOX,
-            *(
-                entry.name
-                for entry in entries
-                if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ),
-        ]
+        for entry in entries:
+            is_folder = entry.name[0] == "." and entry.is_dir(follow_symlinks=False)
+            (found.folders if is_folder else found.others).append(entry.name)
+    return found
 
 
 def files(directory: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -6,8 +6,9 @@ With `act` false nothing is changed, and what would be is counted.
 import os
 from collections.abc import Callable, Iterator
 
-from postern.expiry.maildir import INBOX, QUOTA_FILE, files, folders, message, opened, unlink
+from postern.expiry.maildir import INBOX, QUOTA_FILE, contents, files, message, opened, unlink
 from postern.expiry.rules import (
+    LARGE,
     STALE_DRAFT,
     STALE_TMP,
     Message,
@@ -34,12 +35,13 @@ class Mailbox:
 
     def expire(self) -> Tally:
         """Remove what is due, then what is over the quota; raises OSError."""
-        left = 0
-        for folder in folders(self._descriptor):
+        left, found = 0, contents(self._descriptor)
+        for folder in found.folders:
             for part in _PARTS:
                 left += self._expire_part(_join(folder, part), seen_counts=part == "cur")
-            self._clear(_join(folder, "tmp"), lambda _: STALE_TMP)
-        self._clear(INBOX, lambda name: STALE_DRAFT if is_draft(name) else None)
+            self._clear(_join(folder, "tmp"), STALE_TMP)
+        if any(map(is_draft, found.others)):
+            self._clear(INBOX, STALE_DRAFT, is_draft)
         if over_quota(left, self._rules.quota):
             self._trim(left)
         self._forget_quota()
@@ -60,9 +62,13 @@ class Mailbox:
             if directory is None:
                 return 0
             for name, state in files(directory):
-                found = message(part, name, state)
                 tally.messages += 1
-                tally.octets += found.octets
+                tally.octets += state.st_size
+                # What most are is told without a look at the name.
+                if state.st_mtime >= rules.mails_before and state.st_size <= LARGE:
+                    left += counted(name, state.st_size)
+                    continue
+                found = message(part, name, state)
                 if not rules.message_is_due(found, seen=seen_counts and is_seen(name)):
                     left += counted(name, found.octets)
                 elif self._remove(found, directory) and found.mtime >= rules.mails_before:
@@ -83,7 +89,7 @@ class Mailbox:
         return self._rules.message_is_due(each, seen=seen)
 
     def _messages(self) -> Iterator[Message]:
-        for folder in folders(self._descriptor):
+        for folder in contents(self._descriptor).folders:
             for part in _PARTS:
                 path = _join(folder, part)
                 with opened(path, self._descriptor) as directory:
@@ -97,14 +103,15 @@ class Mailbox:
         self.tally.octets_removed += each.octets
         return True
 
-    def _clear(self, place: str, stale_after: Callable[[str], int | None]) -> None:
-        """Remove what a crash left in `place`, once it is older than `stale_after` its name."""
+    def _clear(
+        self, place: str, stale_after: int, which: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Remove what a crash left in `place`, once it is that many seconds old."""
         with opened(place, self._descriptor) as directory:
             if directory is None:
                 return
             for name, state in files(directory):
-                seconds = stale_after(name)
-                if seconds is None or state.st_mtime > self._rules.now - seconds:
+                if not which(name) or state.st_mtime > self._rules.now - stale_after:
                     continue
                 if not self._act or unlink(name, directory):
                     self.tally.leftovers_removed += 1

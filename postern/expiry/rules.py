@@ -25,7 +25,8 @@ STALE_TMP = 36 * HOUR
 
 # The size that quota counts, which a compressed message's file does not have (Maildir++:
 # "Maildir filename extensions"): Dovecot's quota "count" takes W, with CRLF, "maildir" takes S.
-_SIZES = tuple(re.compile(rf",{key}=([0-9]{{1,15}})(?=[,:]|$)") for key in "WS")
+_SIZES = (",W=", ",S=")
+_SIZE = re.compile(r"([0-9]{1,15})(?=[,:]|$)")
 _FLAGS = re.compile(r":2,([A-Za-z]*)$")
 _DRAFT = re.compile(r"\.password-[0-9]+-[0-9]+|metadata\.json\.[A-Za-z0-9_]{8}")
 
@@ -81,8 +82,9 @@ def is_seen(name: str) -> bool:
 
 def counted(name: str, octets: int) -> int:
     """What quota counts for a message: its own size, as its file's name tells it."""
-    for size in _SIZES:
-        if found := size.search(name):
+    for key in _SIZES:
+        at = name.find(key)
+        if at >= 0 and (found := _SIZE.match(name, at + len(key))):
             return int(found[1])
     return octets
 

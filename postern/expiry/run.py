@@ -27,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - says what is the matter
 
 def check_clock(root: Path, domain: str, rules: Rules) -> None:
     """Raises Refused where every account would go: rather is the clock wrong."""
-    newest = newest_login(root, domain)
+    newest = newest_login(root, domain, enough=rules.login_before)
     if newest is not None and rules.mailbox_is_due(newest):
         idle = (rules.now - newest) // DAY
         raise Refused(
