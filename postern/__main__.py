@@ -7,7 +7,9 @@ import typer
 from postern import explaining, inviting
 from postern.addresses.command import app as users
 from postern.expiry import command as expire
+from postern.reporting import command as report
 from postern.sandbox.commands import app as sandbox
+from postern.status import command as status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +22,8 @@ app.command("explain")(explaining.command)
 app.add_typer(users, name="users")
 app.add_typer(inviting.app, name="invite")
 app.command("expire")(expire.command)
+app.command("report")(report.command)
+app.command("status")(status.command)
 
 
 def main() -> None:

@@ -20,7 +20,8 @@ from postern.expiry.run import Refused, check_clock, run
 from postern.expiry.tally import Tally
 from postern.options import DEFAULT_CONFIG, ConfigFile, existing_mailbox, load_config
 
-WORKERS = min(os.cpu_count() or 1, 4)
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""More than there are cores: much of the time is waiting for the disk."""
 errors = Console(stderr=True)
 
 

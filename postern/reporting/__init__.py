@@ -1,0 +1,1 @@
+"""`postern report`: how a relay is used, in numbers that name nobody."""

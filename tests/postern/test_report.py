@@ -1,0 +1,149 @@
+"""`postern report`: numbers that are right, in each form, and that name nobody."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from postern.addresses.details import Details
+from postern.reporting.statistics import Distribution, Statistics
+from relay.mailbox import ENFORCE, METADATA, PASSWORD
+
+DOMAIN = "example.org"
+DAY = 86400
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Path:
+    """A directory with chatmail.ini and, in mail/, mailboxes of each kind."""
+    (tmp_path / "chatmail.ini").write_text(
+        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {tmp_path}/mail\n"
+    )
+    mailbox(tmp_path, "today0001", "{PLAIN}x", idle_days=0, messages=(1000, 2_000_000))
+    mailbox(tmp_path, "weekly001", "{PLAIN}x", idle_days=5, tokens=2)
+    mailbox(tmp_path, "longago01", "{PLAIN}x", idle_days=100, messages=(5,))
+    mailbox(tmp_path, "blocked01", "", idle_days=0)
+    mailbox(tmp_path, "halfmade1", None, idle_days=0)
+    return tmp_path
+
+
+def mailbox(
+    root: Path,
+    local: str,
+    password: str | None,
+    *,
+    idle_days: int,
+    messages: tuple[int, ...] = (),
+    tokens: int = 0,
+) -> None:
+    path = root / "mail" / f"{local}@{DOMAIN}"
+    (path / "new").mkdir(parents=True)
+    (path / ENFORCE).touch()
+    now = int(time.time())
+    (path / METADATA).write_text(json.dumps({"devicetoken": {f"t{n}": now for n in range(tokens)}}))
+    for number, octets in enumerate(messages):
+        (path / "new" / f"{now}.M{number}P1.host,S={octets}").write_bytes(b"x")
+    if password is not None:
+        (path / PASSWORD).write_text(password)
+        day = (now // DAY - idle_days) * DAY
+        os.utime(path / PASSWORD, (day, day))
+
+
+def report(relay: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "postern", "report", "--config", str(relay / "chatmail.ini")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_json_has_the_numbers(relay: Path) -> None:
+    told = json.loads(report(relay, "--json").stdout)
+    by = told.pop("accounts_by")
+    assert told == {
+        "accounts": 3,
+        "blocked": 1,
+        "half_made": 1,
+        "unreadable": 0,
+        "messages": 3,
+        "storage_octets": 2_001_005,
+        "on_disk_octets": 3,
+        "devices": 2,
+    }
+    assert [each["accounts"] for each in by["login_days"]] == [1, 1, 0, 0, 1]
+    assert [each["accounts"] for each in by["storage_mb"]] == [2, 1, 0, 0, 0, 0, 0]
+    assert [each["accounts"] for each in by["messages"]] == [1, 2, 0, 0, 0]
+    assert [each["accounts"] for each in by["devices"]] == [2, 0, 1, 0, 0]
+    assert [each["at_most"] for each in by["devices"]] == [0, 1, 2, 3, None]
+
+
+def test_the_textfile_is_prometheus_and_takes_the_place_of_an_older_one(relay: Path) -> None:
+    path = relay / "mailboxes.prom"
+    path.write_text("old")
+    assert report(relay, "--textfile", str(path)).stdout == ""
+    families = {each.name: each for each in text_string_to_metric_families(path.read_text())}
+    assert families["postern_mailboxes_accounts"].samples[0].value == 3
+    logins = families["postern_mailboxes_by_login_days"].samples
+    assert {each.labels["at_most"]: each.value for each in logins}["+Inf"] == 1
+    assert sorted(each.name for each in relay.iterdir()) == ["chatmail.ini", "mail", path.name]
+
+
+def test_the_page_needs_nothing_else(relay: Path) -> None:
+    path = relay / "report.html"
+    report(relay, "--html", str(path))
+    text = path.read_text()
+    page = ET.fromstring(
+        text.replace("<!DOCTYPE html>\n", "")
+        .replace('<meta charset="utf-8">', "")
+        .replace('<meta name="viewport" content="width=device-width, initial-scale=1">', "")
+    )
+    assert len(page.findall(".//svg")) == 4
+    widths = [int(bar.attrib["width"]) for bar in page.findall(".//rect")]
+    assert max(widths) == 360
+    for word in ("http:", "https:", "<script", "src=", "@import", "url("):
+        assert word not in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--textfile",), ("--html",)])
+def test_nobody_is_named(relay: Path, arguments: tuple[str, ...]) -> None:
+    target = relay / "out"
+    words = (*arguments, str(target)) if arguments and arguments != ("--json",) else arguments
+    told = report(relay, *words).stdout + (target.read_text() if target.exists() else "")
+    assert told
+    for local in ("today0001", "weekly001", "longago01", "blocked01", "halfmade1"):
+        assert local not in told
+
+
+def test_a_table_for_people(relay: Path) -> None:
+    told = report(relay).stdout
+    assert "Accounts by days since the last login" in told
+    assert "over 90 days" in told
+
+
+def test_no_mailboxes_directory_is_a_line_and_not_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "chatmail.ini").write_text(
+        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {tmp_path}/none\n"
+    )
+    command = [sys.executable, "-m", "postern", "report", "--config", f"{tmp_path}/chatmail.ini"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("value", "at"), [(0, 0), (1, 0), (1.5, 1), (10, 1), (11, 2)])
+def test_a_bound_belongs_to_its_bucket(value: float, at: int) -> None:
+    distribution = Distribution((1, 10), "")
+    distribution.add(value)
+    assert distribution.counts.index(1) == at
+
+
+def test_a_clock_that_was_set_back_is_counted_as_today() -> None:
+    statistics = Statistics()
+    statistics.add(Details("a", "active", "2026-11-24", 0, 0, 0, 0, 0), days_since_login=-3)
+    assert statistics.logins.counts[0] == 1
