@@ -4,8 +4,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from metadata.daemon import SOCKET, run
+from metadata.daemon import OPTIONAL, SOCKET, run
 from relay.config import Config
+from relay.metrics import METRICS
 from relay.service import Listeners, main, parser, unix_listeners
 
 
@@ -14,6 +15,12 @@ def command() -> int:
     arguments = parser("metadata", "Answer IMAP METADATA for Dovecot and push to phones.")
     arguments.add_argument(
         f"--{SOCKET}", type=Path, metavar="PATH", help="listen here, unless systemd passes a socket"
+    )
+    arguments.add_argument(
+        f"--{METRICS}",
+        type=Path,
+        metavar="PATH",
+        help="where figures for Prometheus are read (default: systemd's socket)",
     )
     arguments.add_argument(
         "--state",
@@ -25,7 +32,9 @@ def command() -> int:
     chosen = arguments.parse_args()
 
     def listen(config: Config) -> Listeners:
-        return unix_listeners(config, {SOCKET: chosen.socket})
+        return unix_listeners(
+            config, {SOCKET: chosen.socket, METRICS: chosen.metrics_socket}, OPTIONAL
+        )
 
     return main(chosen, listen, partial(run, state=chosen.state), "metadata")
 

@@ -4,6 +4,9 @@ The delays grow fourfold: a gateway's hiccup costs seconds, an outage few reques
 them, so that what failed together does not come back together.
 """
 
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
 FIRST_DELAY = 2.0
 """Seconds, about, to the first retry."""
 GROWTH = 4.0
@@ -23,8 +26,29 @@ def delay(failures: int, chance: float) -> float:
     return min(min(wanted, MAX_DELAY) * spread, MAX_DELAY)
 
 
-def next_due(now: float, queued: float, failures: int, chance: float) -> float | None:
+def retry_after(header: str, now: float) -> float:
+    """Seconds that a `Retry-After` asks to wait, 0 for one that says nothing (RFC 9110, 10.2.3).
+
+    It holds a number of seconds or a date; `now` is in seconds since the epoch.
+    """
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(date.timestamp() - now, 0.0)
+
+
+def next_due(
+    now: float, queued: float, failures: int, chance: float, asked: float = 0.0
+) -> float | None:
     """When to try again; None when the push is to be given up. All in seconds since the epoch.
+
+    `asked` is how many seconds the gateway has asked to be left alone.
 
     The last try is at the deadline, however long the delay has become. A push that is found later
     still (the daemon was down, or the clock was set) has one try.
@@ -32,4 +56,4 @@ def next_due(now: float, queued: float, failures: int, chance: float) -> float |
     deadline = queued + DEADLINE
     if now >= deadline:
         return None
-    return min(now + delay(failures, chance), deadline)
+    return min(now + max(delay(failures, chance), asked), deadline)

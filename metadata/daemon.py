@@ -2,20 +2,27 @@
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
+from metadata.figures import Figures
 from metadata.handler import MetadataHandler
 from metadata.notifier import Notifier
 from metadata.nudge import Nudger
 from metadata.queue import PushQueue
 from metadata.store import TokenStore
+from relay import metrics
 from relay.config import Config
 from relay.dictserver import DictServer
 from relay.mailbox import Mailboxes
+from relay.metrics import METRICS
 from relay.service import Listeners, owner_of
+from relay.webserver import WebServer
 
 SOCKET = "socket"
-"""The name of the one listening socket."""
+"""The name of the listening socket where Dovecot asks."""
+OPTIONAL = (METRICS,)
+"""Sockets that a relay may do without."""
 
 
 async def run(
@@ -27,13 +34,30 @@ async def run(
     tokens = TokenStore(mailboxes, owner)
     nudger = Nudger(mailboxes)
     queue = PushQueue(state, owner)
-    notifier = Notifier(config.push_gateway, queue, tokens)
-    server = DictServer(MetadataHandler(config, tokens, queue, notifier.wake, nudger.soon))
+    figures = Figures()
+    notifier = Notifier(
+        config.push_gateway,
+        queue,
+        tokens,
+        max_in_flight=config.push_max_in_flight,
+        figures=figures,
+    )
+
+    async def count_backlog() -> None:
+        owed, oldest = await queue.backlog()
+        figures.queued(owed, 0.0 if oldest is None else time.time() - oldest)
+
+    servers: dict[str, DictServer | WebServer] = {
+        SOCKET: DictServer(MetadataHandler(config, tokens, queue, notifier.wake, nudger.soon)),
+        METRICS: WebServer(metrics.application(figures.registry, count_backlog)),
+    }
+    serving = [(servers[name], listener) for name, listener in listeners.items()]
     delivering = asyncio.ensure_future(notifier.run())
     try:
-        await server.start(listeners[SOCKET])
+        for server, listener in serving:
+            await server.start(listener)
         await shutdown.wait()
-        await server.stop()
+        await asyncio.gather(*(server.stop() for server, _ in serving))
     finally:
         delivering.cancel()
         with contextlib.suppress(asyncio.CancelledError):

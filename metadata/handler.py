@@ -1,25 +1,21 @@
 """What Dovecot's METADATA dictionary is answered, entry by entry."""
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
-from metadata import keys, turn
+from metadata import keys
+from metadata.appversions import AppVersions
 from metadata.keys import Private, Shared
 from metadata.queue import PushQueue
 from metadata.store import NoMailbox, TokenStore
 from metadata.tokens import InvalidToken, check
+from metadata.turnserver import Turn
 from relay.config import Config
 from relay.dictproto import Change
 from relay.dictserver import DictFailure
 
 log = logging.getLogger(__name__)
-
-MAX_APP_VERSIONS = 48 * 1024
-"""Octets of the application versions: Dovecot reads answers of up to 64 KiB."""
 
 
 class MetadataHandler:
@@ -45,8 +41,8 @@ class MetadataHandler:
         self._wake = wake
         self._nudge = nudge
         self._clock = clock
-        self._turn_trouble = _Trouble("turn")
-        self._versions_trouble = _Trouble("appversions")
+        self._turn = Turn(config)
+        self._app_versions = AppVersions(config)
 
     async def lookup(self, key: str, user: str) -> str | None:
         """The value of an entry, None where there is none; raises DictFailure."""
@@ -58,9 +54,9 @@ class MetadataHandler:
             case Shared.MAX_SMTP_RECIPIENTS:
                 return str(self._config.max_smtp_recipients)
             case Shared.TURN:
-                return await self._turn()
+                return await self._turn.entry(self._clock())
             case Shared.APP_VERSIONS:
-                return await asyncio.to_thread(self._app_versions)
+                return await self._app_versions.entry()
             case _:
                 return None
 
@@ -107,50 +103,6 @@ class MetadataHandler:
             await self._queue.put(user, tokens, self._clock())
             self._wake()
 
-    async def _turn(self) -> str | None:
-        if self._config.turn_socket_path is None:
-            return None
-        try:
-            issued = await turn.credentials(self._config.turn_socket_path)
-            entry = turn.server(self._config.mail_domain, issued)
-        except turn.TurnUnavailable as error:
-            self._turn_trouble.report(str(error))
-            return None
-        self._turn_trouble.over()
-        return entry
-
-    def _app_versions(self) -> str | None:
-        if self._config.appversions_path is None:
-            return None
-        try:
-            versions = _minified_json(self._config.appversions_path)
-        except OSError as error:
-            self._versions_trouble.report(error.strerror or type(error).__name__)
-        except (ValueError, RecursionError):
-            self._versions_trouble.report(
-                f"the file is not JSON of at most {MAX_APP_VERSIONS} octets"
-            )
-        else:
-            self._versions_trouble.over()
-            return versions
-        return None
-
-
-class _Trouble:
-    """Warns of an entry's trouble when it begins or changes, not each time a client asks."""
-
-    def __init__(self, entry: str) -> None:
-        self._entry = entry
-        self._last = ""
-
-    def report(self, what: str) -> None:
-        if what != self._last:
-            log.warning("METADATA entry %s is not answered: %s", self._entry, what)
-        self._last = what
-
-    def over(self) -> None:
-        self._last = ""
-
 
 def _checked(token: str) -> str:
     try:
@@ -158,11 +110,3 @@ def _checked(token: str) -> str:
     except InvalidToken as error:
         raise DictFailure(str(error)) from None
     return token
-
-
-def _minified_json(path: Path) -> str:
-    with path.open("rb") as file:
-        text = file.read(MAX_APP_VERSIONS + 1)
-    if len(text) > MAX_APP_VERSIONS:
-        raise ValueError("too long")
-    return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)

@@ -12,10 +12,12 @@ import random
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple
 
 import aiohttp
 
-from metadata.backoff import next_due
+from metadata.backoff import next_due, retry_after
+from metadata.figures import Figures
 from metadata.pushtable import Push
 from metadata.queue import PushQueue
 from metadata.store import NoMailbox, TokenStore
@@ -23,8 +25,6 @@ from relay.log import unexpected
 
 log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 100
-"""Requests at a time."""
 TIMEOUT_SECONDS = 60.0
 """For one whole request."""
 WARN_SECONDS = 60.0
@@ -43,6 +43,14 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
+class Answer(NamedTuple):
+    """What the gateway said to a request."""
+
+    outcome: Outcome
+    wait: float = 0.0
+    """Seconds it asked to wait."""
+
+
 class Notifier:
     """Delivers the pushes of one queue to one gateway until it is cancelled."""
 
@@ -54,8 +62,9 @@ class Notifier:
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        max_in_flight: int = 100,
         timeout: float = TIMEOUT_SECONDS,
+        figures: Figures | None = None,
     ) -> None:
         self._gateway = gateway
         self._queue = queue
@@ -66,6 +75,7 @@ class Notifier:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
+        self._figures = figures or Figures()
         self._changed = asyncio.Event()
         self._warn_after = 0.0
 
@@ -117,6 +127,7 @@ class Notifier:
 
     def _start(self, session: aiohttp.ClientSession, push: Push) -> None:
         self._in_flight += 1
+        self._figures.in_flight.set(self._in_flight)
         task = asyncio.ensure_future(self._deliver(session, push))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -124,37 +135,40 @@ class Notifier:
     async def _deliver(self, session: aiohttp.ClientSession, push: Push) -> None:
         try:
             try:
-                outcome = await self._post(session, push.token)
+                answer = await self._post(session, push.token)
             finally:
                 # The request's place is free; that the database has it yet is not waited for.
                 self._in_flight -= 1
+                self._figures.in_flight.set(self._in_flight)
                 self.wake()
-            await self._settle(push, outcome)
+            await self._settle(push, answer)
         except Exception as error:  # noqa: BLE001 - one push must not end the others
             unexpected(log, "a push", error)
         # What was settled may still be owed: a message came while its push was on the way.
         self.wake()
 
-    async def _post(self, session: aiohttp.ClientSession, token: str) -> Outcome:
+    async def _post(self, session: aiohttp.ClientSession, token: str) -> Answer:
         try:
             async with session.post(
                 self._gateway, data=token.encode(), allow_redirects=False
             ) as answer:
                 await _finish(answer)
-                status = answer.status
+                status, asked = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._warn(type(error).__name__)
-            return Outcome.FAILED
+            return Answer(Outcome.FAILED)
         if 200 <= status < 300:
-            return Outcome.TAKEN
+            return Answer(Outcome.TAKEN)
         if status == 410:
-            return Outcome.GONE
+            return Answer(Outcome.GONE)
         self._warn(f"HTTP {status}")
-        return Outcome.FAILED
+        return Answer(Outcome.FAILED, retry_after(asked, self._clock()))
 
-    async def _settle(self, push: Push, outcome: Outcome) -> None:
-        match outcome:
+    async def _settle(self, push: Push, answer: Answer) -> None:
+        self._figures.came(answer.outcome.value)
+        match answer.outcome:
             case Outcome.TAKEN:
+                self._figures.took(self._clock() - push.queued)
                 await self._queue.done(push)
             case Outcome.GONE:
                 # The row goes last: should the token not go from the disk, it is tried again.
@@ -162,8 +176,11 @@ class Notifier:
                     await self._tokens.remove(push.address, push.token)
                 await self._queue.give_up(push)
             case Outcome.FAILED:
-                due = next_due(self._clock(), push.queued, push.failures + 1, self._chance())
+                due = next_due(
+                    self._clock(), push.queued, push.failures + 1, self._chance(), answer.wait
+                )
                 if due is None:
+                    self._figures.came("given_up")
                     log.info("a push was given up after its deadline")
                     await self._queue.give_up(push)
                 else:

@@ -164,6 +164,13 @@ class PushTable:
         number: int = self._connection.execute("SELECT count(*) FROM push").fetchone()[0]
         return number
 
+    def oldest(self) -> float | None:
+        """When the push that waits longest was queued, None where there is none."""
+        moment: float | None = self._connection.execute("SELECT min(queued) FROM push").fetchone()[
+            0
+        ]
+        return moment
+
     def close(self) -> None:
         """Close the database; in memory, that is its end."""
         self._connection.close()

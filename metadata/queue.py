@@ -114,6 +114,12 @@ class PushQueue:
             lambda: self._memory.adopt(push, due),
         )
 
+    async def backlog(self) -> tuple[int, float | None]:
+        """How many pushes are owed, and when the oldest was queued (seconds since the epoch)."""
+        return await self._do(
+            _Job(lambda disk: _sum(disk, self._memory), lambda: _sum(self._memory), writes=False)
+        )
+
     async def close(self) -> None:
         """Finish what has been asked and close the database."""
         self._jobs.put(None)
@@ -281,3 +287,8 @@ class PushQueue:
         if self._trouble:
             log.warning("the push queue %s can be used again", self._path)
         self._trouble = False
+
+
+def _sum(*tables: PushTable) -> tuple[int, float | None]:
+    moments = [moment for table in tables if (moment := table.oldest()) is not None]
+    return sum(table.count() for table in tables), min(moments, default=None)

@@ -2,29 +2,35 @@
 
 Reading never writes. A change is read, made and put in place (a new file renamed over the old)
 under a lock for its address; the lock is this process's, the only one that writes these files.
+A change holds on to the mailbox's directory: if that is put aside or deleted meanwhile, the change
+goes with it, and no directory is ever made here.
 The work is done in threads: these files are on the disk that all mail is on, and it may be slow.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
-import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from metadata.tokens import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
-from relay.mailbox import METADATA, Mailboxes, Owner, sync_directory
+from relay.mailbox import METADATA, Mailboxes, Owner
 
 log = logging.getLogger(__name__)
 
 GRAIN = 3600
 """Seconds: a token that was set more recently is not written again; clients set it each time
 they connect, and each write wears a small machine's card."""
+_DRAFT = f"{METADATA}.new"
+"""Without a leading dot: in a Maildir that would be the name of a folder. One name, so that what a
+crash left behind goes with the next change."""
 _THREADS = 4
 _LOCKS = 64
 
@@ -67,7 +73,7 @@ class TokenStore:
 
     def _valid(self, user: str, now: int) -> tuple[str, ...]:
         try:
-            return _read(self._file(user)).valid(now)
+            return _read(self._file(user), now).valid(now)
         except NoMailbox:
             return ()
         except CorruptTokens as error:
@@ -78,15 +84,15 @@ class TokenStore:
 
     def _change(self, user: str, change: Callable[[TokenSet], TokenSet]) -> None:
         path = self._file(user)
-        with self._locks[hash(path) % _LOCKS]:
+        with self._locks[hash(path) % _LOCKS], _directory(path.parent) as place:
             try:
-                before = _read(path)
+                before = _read(METADATA, int(time.time()), place)
             except CorruptTokens as error:
-                _set_aside(path, error)
+                _set_aside(place, error)
                 before = TokenSet()
             after = change(before)
             if after != before:
-                self._replace(path, after.serialise())
+                self._replace(place, after.serialise())
 
     def _file(self, user: str) -> Path:
         try:
@@ -97,21 +103,25 @@ class TokenStore:
             raise NoMailbox
         return mailbox.path / METADATA
 
-    def _replace(self, path: Path, text: str) -> None:
-        # No leading dot: in a Maildir that would be the name of a folder.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{METADATA}.")
+    def _replace(self, place: int, text: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_DRAFT, dir_fd=place)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        with _no_mailbox_where_none_is():
+            descriptor = os.open(_DRAFT, flags, 0o600, dir_fd=place)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as draft:
                 draft.write(text)
                 draft.flush()
+                self._owner.take(draft.fileno())
                 os.fsync(draft.fileno())
-            self._owner.take(name)
-            Path(name).rename(path)
+            with _no_mailbox_where_none_is():
+                os.rename(_DRAFT, METADATA, src_dir_fd=place, dst_dir_fd=place)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(name).unlink()
+                os.unlink(_DRAFT, dir_fd=place)
             raise
-        sync_directory(path.parent)
+        os.fsync(place)
 
 
 def _added(tokens: TokenSet, token: str, now: int) -> TokenSet:
@@ -120,25 +130,53 @@ def _added(tokens: TokenSet, token: str, now: int) -> TokenSet:
     return tokens.add(token, now)
 
 
-def _read(path: Path) -> TokenSet:
+@contextlib.contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    """A mailbox's directory, held by a descriptor; raises NoMailbox."""
+    with _no_mailbox_where_none_is():
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with path.open(encoding="utf-8") as file:
-            return TokenSet.parse(file.read(), int(os.fstat(file.fileno()).st_mtime))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _no_mailbox_where_none_is() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise NoMailbox from None
+        raise
+
+
+def _read(path: str | Path, now: int, place: int | None = None) -> TokenSet:
+    """What is stored in a file below the directory `place`, tokens without a time set at `now`.
+
+    Their file's own age says nothing of them: it was written when the first of them came, and not
+    again when it was set again.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY, dir_fd=place)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            return TokenSet.parse(file.read(), now)
     except FileNotFoundError:
         return TokenSet()
     except UnicodeDecodeError:
         raise CorruptTokens("it is not UTF-8") from None
 
 
-def _set_aside(path: Path, error: CorruptTokens) -> None:
+def _set_aside(place: int, error: CorruptTokens) -> None:
+    names = set(os.listdir(place))
     number = 1
-    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+    while (aside := f"{METADATA}.corrupt-{number}") in names:
         number += 1
-    path.rename(aside)
+    os.rename(METADATA, aside, src_dir_fd=place, dst_dir_fd=place)
     # Which mailbox is an address, and stays out of the log.
     log.error(
         "a mailbox's %s was corrupt: %s; it is kept as %s beside it (find it by that name)",
-        path.name,
+        METADATA,
         error,
-        aside.name,
+        aside,
     )

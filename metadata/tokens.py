@@ -6,8 +6,10 @@ is kept as it is.
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 LIFETIME = 90 * 86400
@@ -51,7 +53,8 @@ class TokenSet:
     def parse(cls, text: str, undated: int) -> "TokenSet":
         """Read what is stored; raises CorruptTokens.
 
-        `undated` is the time to take for tokens of the old form, which has none.
+        `undated` is the time to take for tokens of the old form, which has none. What could not be
+        set is no token, whoever stored it; of too many, the oldest go.
         """
         try:
             stored = json.loads(text)
@@ -60,11 +63,12 @@ class TokenSet:
         if not isinstance(stored, dict):
             raise CorruptTokens("it is no JSON object")
         tokens = stored.pop(_KEY, {})
-        if isinstance(tokens, list):
-            tokens = dict.fromkeys((str(token) for token in tokens), undated)
+        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+            tokens = dict.fromkeys(tokens, undated)
         if not isinstance(tokens, dict) or not all(map(_is_time, tokens.values())):
             raise CorruptTokens("its device tokens are no map of tokens to times")
-        return cls({token: int(time) for token, time in tokens.items()}, stored)
+        times = {token: int(time) for token, time in tokens.items() if _is_token(token)}
+        return cls(_limited(times), stored)
 
     def serialise(self) -> str:
         """The text to store."""
@@ -75,9 +79,7 @@ class TokenSet:
         check(token)
         times = {other: self.times[other] for other in self.valid(now)}
         times[token] = now
-        while len(times) > MAX_TOKENS or _octets(times) > MAX_TOTAL:
-            del times[min((other for other in times if other != token), key=times.__getitem__)]
-        return replace(self, times=times)
+        return replace(self, times=_limited(times, keep=token))
 
     def remove(self, token: str) -> "TokenSet":
         """Without `token`."""
@@ -86,6 +88,26 @@ class TokenSet:
     def valid(self, now: int) -> tuple[str, ...]:
         """The tokens that still hold at `now`, in the order they first came."""
         return tuple(token for token, time in self.times.items() if now - time < LIFETIME)
+
+
+def _is_token(text: str) -> bool:
+    try:
+        check(text)
+    except InvalidToken:
+        return False
+    return True
+
+
+def _limited(times: dict[str, int], keep: str | None = None) -> dict[str, int]:
+    """As many as an address may have, the newest and `keep`."""
+    if len(times) <= MAX_TOKENS and _octets(times) <= MAX_TOTAL:
+        return times
+    # Of those that were set in the same second, the later ones in the file are newer.
+    newest = list(times)[::-1]
+    newest.sort(key=lambda token: (token == keep, times[token]), reverse=True)
+    room = list(accumulate(len(token.encode()) + 1 for token in newest))
+    kept = set(newest[: min(MAX_TOKENS, bisect_right(room, MAX_TOTAL))])
+    return {token: time for token, time in times.items() if token in kept}
 
 
 def _is_time(value: object) -> bool:

@@ -1,50 +1,70 @@
-"""TURN credentials, from the socket of the relay's TURN server.
+"""TURN credentials: read, made from a shared secret, written as clients are told them. Pure.
 
-It answers a connection with one line, `<unix-expiry>:<password>`, and closes it.
+The expiry is the user name as well, as in the REST scheme of coturn (`use-auth-secret`), which is
+draft-uberti-behave-turn-rest-00, 2.2: the name is the second at which it ends, and the password
+the HMAC-SHA1 of the name.
 """
 
-import asyncio
+import base64
+import hmac
 import re
-from pathlib import Path
+from dataclasses import dataclass, field
 
 PORT = 3478
 """STUN and TURN (RFC 8656, 15)."""
-TIMEOUT_SECONDS = 2.0
-_CREDENTIALS = re.compile(rb"[0-9]{1,12}:[!-~]{1,256}")
-_MAX_LINE = 1024
+MIN_LIFE = 12 * 3600
+"""Seconds: with less to go, clients ask again each time they wake."""
+ISSUED_LIFE = 72 * 3600
+"""Seconds, at most, that credentials from the secret are good for."""
+ISSUED_GRAIN = 3600
+"""Seconds: everybody who asks within them is told the same, which tells nobody apart."""
+
+_LINE = re.compile(rb"([1-9][0-9]{0,11}):([!-~]{1,256})")
 
 
 class TurnUnavailable(Exception):  # noqa: N818 - says what is the matter
     """No credentials can be had; the message says why and holds none."""
 
 
-async def credentials(path: Path) -> str:
-    """`<unix-expiry>:<password>` from the socket at `path`; raises TurnUnavailable."""
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(path, limit=_MAX_LINE)
-            try:
-                line = (await reader.readline()).strip()
-            finally:
-                writer.close()
-    except TimeoutError:
-        raise TurnUnavailable(f"no answer within {TIMEOUT_SECONDS:g} s") from None
-    except OSError as error:
-        raise TurnUnavailable(error.strerror or type(error).__name__) from None
-    except ValueError:
-        raise TurnUnavailable("a line that does not end") from None
-    if not _CREDENTIALS.fullmatch(line):
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What lets a client use the TURN server until `expiry`, in seconds since the epoch."""
+
+    expiry: int
+    password: str = field(repr=False)
+
+    def lasts(self, now: float) -> bool:
+        """Whether a client that is told now will not be back for more at its next waking."""
+        return self.expiry - now >= MIN_LIFE
+
+
+def parse(line: bytes) -> Credentials:
+    """Read `<unix-expiry>:<password>`; raises TurnUnavailable."""
+    match = _LINE.fullmatch(line)
+    if match is None:
         raise TurnUnavailable("an answer that is not <unix-expiry>:<password>")
-    return line.decode("ascii")
+    return Credentials(int(match[1]), match[2].decode("ascii"))
 
 
-def server(mail_domain: str, issued: str) -> str:
-    """What clients are told: `host:port:unix-expiry:password`.
+def from_secret(secret: bytes, now: float) -> Credentials:
+    """Credentials for everybody who asks at `now`, in seconds since the epoch."""
+    begun = int(now) // ISSUED_GRAIN * ISSUED_GRAIN
+    expiry = begun + ISSUED_LIFE
+    digest = hmac.digest(secret, str(expiry).encode("ascii"), "sha1")
+    return Credentials(expiry, base64.b64encode(digest).decode("ascii"))
 
-    An IPv4 literal loses its brackets there. Raises TurnUnavailable for an IPv6 literal: clients
-    split this at colons.
+
+def host(mail_domain: str) -> str:
+    """The relay's name in the entry, where an IPv4 literal loses its brackets.
+
+    Raises TurnUnavailable for an IPv6 literal: clients split the entry at colons.
     """
-    host = mail_domain.strip("[]")
-    if ":" in host:
+    name = mail_domain.strip("[]")
+    if ":" in name:
         raise TurnUnavailable("an IPv6 literal cannot stand in a TURN entry")
-    return f"{host}:{PORT}:{issued}"
+    return name
+
+
+def entry(name: str, port: int, credentials: Credentials) -> str:
+    """What clients are told: `host:port:unix-expiry:password`."""
+    return f"{name}:{port}:{credentials.expiry}:{credentials.password}"

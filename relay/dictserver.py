@@ -88,6 +88,7 @@ class _Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         self._reading = True
         self._last_words = False
+        self._gone = False
         self._transport: asyncio.Transport
         self._idle: asyncio.TimerHandle
 
@@ -104,11 +105,11 @@ class _Connection(asyncio.Protocol):
         self._idle = self._loop.call_later(IDLE_SECONDS, self._look_at_idleness)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._everyone.discard(self)
         self._idle.cancel()
-        if self._answering is not None:
-            self._answering.cancel()
-        self._lost.set_result(None)
+        self._gone = True
+        self._writable.set()
+        if self._answering is None:
+            self._finish()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -152,16 +153,26 @@ class _Connection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         try:
             while self._pending:
-                self._transport.write(await self._answer(self._pending.popleft()))
+                answer = await self._answer(self._pending.popleft())
+                if self._gone:
+                    continue  # who asked has left; what was asked is done all the same
+                self._transport.write(answer)
                 if not self._writable.is_set():
                     await self._writable.wait()
-                if not self._reading and len(self._pending) <= MAX_PENDING // 2:
+                if not self._reading and not self._gone and len(self._pending) <= MAX_PENDING // 2:
                     self._reading = True
                     self._transport.resume_reading()
         finally:
             self._answering = None
-        if self._last_words:
-            self._transport.close()
+            if self._gone:
+                self._finish()
+            elif self._last_words:
+                self._transport.close()
+
+    def _finish(self) -> None:
+        self._everyone.discard(self)
+        if not self._lost.done():
+            self._lost.set_result(None)
 
     async def _answer(self, event: Event) -> bytes:
         try:

@@ -50,10 +50,13 @@ class Owner:
             ) from None
         return cls(entry.pw_uid, entry.pw_gid)
 
-    def take(self, path: str | Path) -> None:
-        """Give `path` to this owner where we may: as root; any other user made it as itself."""
+    def take(self, path: str | Path | int) -> None:
+        """Give a path or an open file to this owner where we may: as root.
+
+        Any other user made it as itself.
+        """
         if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+            os.chown(path, self.uid, self.gid, follow_symlinks=isinstance(path, int))
 
 
 @dataclass(frozen=True, slots=True)

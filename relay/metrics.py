@@ -4,6 +4,8 @@
 Figures count and time; no address, token or client network is ever a label.
 """
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -13,10 +15,17 @@ METRICS = "metrics-socket"
 PATH = "/metrics"
 
 
-def application(registry: CollectorRegistry) -> web.Application:
-    """What answers `GET /metrics` with the figures of `registry`."""
+async def _nothing() -> None:
+    pass
+
+
+def application(
+    registry: CollectorRegistry, refresh: Callable[[], Awaitable[None]] = _nothing
+) -> web.Application:
+    """What answers `GET /metrics` with the figures of `registry`, after a `refresh` of them."""
 
     async def metrics(_request: web.Request) -> web.Response:
+        await refresh()
         return web.Response(
             body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )

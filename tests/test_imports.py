@@ -35,6 +35,7 @@ PURE = [
     "metadata.backoff",
     "metadata.keys",
     "metadata.tokens",
+    "metadata.turn",
     "relay.ratelimit",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""

@@ -89,7 +89,7 @@ def _messages(path: Path) -> Iterator[tuple[str, int]]:
 
 def _tokens(path: Path) -> int:
     try:
-        return len(TokenSet.parse(path.read_text(), int(path.stat().st_mtime)).valid(_now()))
+        return len(TokenSet.parse(path.read_text(), _now()).valid(_now()))
     except (FileNotFoundError, CorruptTokens, UnicodeDecodeError):
         return 0
 

@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from typing import Any
 
 from postern.sandbox.ports import LOOPBACK
 
@@ -11,9 +12,12 @@ SECONDS = 20.0
 
 def tokens(port: int) -> list[str]:
     """The tokens that were pushed, oldest first."""
-    url = f"http://{LOOPBACK}:{port}/"
-    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-        return [arrival["token"] for arrival in json.load(answer)["arrivals"]]
+    return [arrival["token"] for arrival in _told(port)]
+
+
+def times(port: int) -> dict[str, float]:
+    """When each token was pushed last, in seconds since the epoch."""
+    return {arrival["token"]: arrival["time"] for arrival in _told(port)}
 
 
 def wait_for_token(port: int, token: str, count: int = 1, seconds: float = SECONDS) -> None:
@@ -23,3 +27,9 @@ def wait_for_token(port: int, token: str, count: int = 1, seconds: float = SECON
         if time.monotonic() > deadline:
             raise TimeoutError(f"{seen} pushes instead of {count} after {seconds:g} s")
         time.sleep(0.02)
+
+
+def _told(port: int) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/", timeout=SECONDS) as answer:
+        arrivals: list[dict[str, Any]] = json.load(answer)["arrivals"]
+        return arrivals

@@ -63,7 +63,9 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         for name in ("lookups", "new")
         for part in (f"--{name}-socket", str(sockets / f"{name}.socket"))
     ]
+    over_http += ["--metrics-socket", str(layout.metrics_socket("doveauth"))]
     metadata = sockets / "metadata.socket"
+    its_metrics = ("--metrics-socket", str(layout.metrics_socket("metadata")))
     return [
         _postfix(layout, ports),
         _dovecot(layout, ports),
@@ -73,7 +75,11 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
             auth,
             last_login,
         ),
-        unix("metadata", ("--socket", str(metadata), "--state", str(layout.state)), metadata),
+        unix(
+            "metadata",
+            ("--socket", str(metadata), "--state", str(layout.state), *its_metrics),
+            metadata,
+        ),
         filtermail("outgoing"),
         filtermail("incoming"),
         ours(

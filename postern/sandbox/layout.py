@@ -65,6 +65,10 @@ class Layout:
         """The sockets of our daemons, which make them themselves."""
         return self.run / "postern"
 
+    def metrics_socket(self, daemon: str) -> Path:
+        """Where one of them tells its figures."""
+        return self.sockets / f"{daemon}-metrics.socket"
+
 
 def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
     """Make every directory and configuration file; the configuration that they are made from."""

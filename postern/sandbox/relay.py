@@ -179,6 +179,15 @@ class Sandbox:
         draft.replace(self._wanted / RECORD)
 
 
+def running_layout(directory: Path) -> Layout:
+    """Where the sandbox that runs in `directory` has its files; raises SandboxProblem."""
+    try:
+        root = json.loads((directory / RECORD).read_text(encoding="utf-8"))["root"]
+    except FileNotFoundError:
+        raise SandboxProblem(f"no sandbox runs in {directory}: scripts/run starts one") from None
+    return Layout(Path(root) if root else directory.resolve())
+
+
 class Restarts:
     """When a daemon that ended may be started again. Times are in seconds of one clock."""
 

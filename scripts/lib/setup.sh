@@ -6,7 +6,7 @@ VENV=$REPO/.venv
 
 # What a relay and its sandbox are made of.
 RELAY_PACKAGES=(
-  postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua
+  postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua lua-socket
   openssl ca-certificates
 )
 

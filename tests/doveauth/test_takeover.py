@@ -78,6 +78,7 @@ async def lookup(config: Config, directory: Path, names: list[str]) -> list[byte
             await task
 
 
+@pytest.mark.slow
 async def test_everybody_logs_in_tokens_work_and_expiry_works(
     socket_dir: Path, config: Config
 ) -> None:

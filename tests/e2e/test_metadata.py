@@ -44,6 +44,23 @@ def test_a_token_of_4096_characters_is_kept(sandbox: Sandbox, login: Login) -> N
         assert token.encode() in imap.get_metadata("INBOX", DEVICE_TOKEN)
 
 
+def test_tokens_are_their_owners_in_every_mailbox(sandbox: Sandbox, login: Login) -> None:
+    token, other = _token(), fresh_login(sandbox.domain)
+    with Imap(sandbox.ports, login) as imap:
+        imap.create("elsewhere")
+        imap.set_metadata("elsewhere", DEVICE_TOKEN, token)
+        assert token.encode() in imap.get_metadata("INBOX", DEVICE_TOKEN)
+    with Imap(sandbox.ports, other) as imap:
+        assert b"NIL" in imap.get_metadata("INBOX", DEVICE_TOKEN)
+        for foreign in (
+            f"user/{login.address}",
+            f"../{login.address}",
+            f"../{login.address}/INBOX",
+        ):
+            with pytest.raises(imaplib.IMAP4.error):
+                imap.get_metadata(f'"{foreign}"', DEVICE_TOKEN)
+
+
 def test_an_entry_that_is_not_ours_cannot_be_set(sandbox: Sandbox, login: Login) -> None:
     with Imap(sandbox.ports, login) as imap, pytest.raises(imaplib.IMAP4.error):
         imap.set_metadata("INBOX", "/private/somethingelse", "x")

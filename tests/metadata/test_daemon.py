@@ -1,13 +1,16 @@
 """The whole service over its real socket, in the octets that Dovecot 2.3.19 sends (captured)."""
 
 import asyncio
+import base64
+import hmac
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
-from metadata import turn
+from metadata import turnserver
 from tests.metadata.conftest import Service
 from tests.metadata.gateway import Gateway
 from tests.support import DictClient, dict_client, eventually
@@ -68,6 +71,55 @@ async def test_an_unset_is_answered_and_takes_no_token(service: Service) -> None
         await set_entry(client, TOKEN, b"one")
         assert await change(client, b"U7\t" + TOKEN) == b"O7\n"
         assert await lookup(client, TOKEN) == b"Oone\n"
+
+
+async def test_a_token_belongs_to_the_address_in_whichever_mailbox(service: Service) -> None:
+    await service.start()
+    async with dict_client(service.socket) as client:
+        elsewhere = b"priv/0123456789abcdef0123456789abcdef/devicetoken"
+        assert await set_entry(client, elsewhere, b"one") == b"O7\n"
+        assert await lookup(client, TOKEN) == b"Oone\n"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"priv/bob@example.org/devicetoken",
+        b"priv/" + GUID + b"/../bob@example.org/devicetoken",
+        b"priv/../devicetoken",
+        b"priv//devicetoken",
+        b"priv/" + GUID + b"/devicetoken/bob@example.org",
+        b"shared/" + GUID + b"/devicetoken",
+        b"devicetoken",
+    ],
+)
+async def test_a_key_reaches_nobody_elses_token(service: Service, mail: Path, key: bytes) -> None:
+    """The user is who Dovecot says it is; nothing in a key says otherwise."""
+    bob = b"bob@example.org"
+    (mail / bob.decode()).mkdir()
+    await service.start()
+    async with dict_client(service.socket) as client:
+        await set_entry(client, TOKEN, b"bobs", bob)
+        assert await lookup(client, key) == b"N\n"
+        assert (await set_entry(client, key, b"mine")).startswith(b"F7\t")
+        assert await lookup(client, TOKEN) == b"N\n"
+        assert await lookup(client, TOKEN, bob) == b"Obobs\n"
+
+
+async def test_who_tells_and_leaves_is_heard(
+    service: Service, gateway: Gateway, mail: Path
+) -> None:
+    """Dovecot's Lua waits for an answer for a moment only, and not at all after one was late."""
+    users = [f"user{number}@example.org" for number in range(20)]
+    await service.start(push_gateway=gateway.url)
+    for user in users:
+        (mail / user).mkdir()
+        async with dict_client(service.socket) as client:
+            await set_entry(client, TOKEN, user.encode(), user.encode())
+    for user in users:
+        async with dict_client(service.socket) as client:
+            await client.send(b"B1\t" + user.encode() + b"\nS1\t" + MESSAGE + b"\t\nC1\n")
+    await eventually(lambda: sorted(gateway.received) == sorted(users), "the pushes")
 
 
 async def test_what_is_rolled_back_is_forgotten(service: Service, gateway: Gateway) -> None:
@@ -159,7 +211,12 @@ async def test_entries_of_the_server(
         ("{", "N\n"),
         ("", "N\n"),
         ("[" * 40_000, "N\n"),
-        (json.dumps("x" * 60_000), "N\n"),
+        (json.dumps({"x": "x" * 60_000}), "N\n"),
+        ("[]", "N\n"),
+        ('"x"', "N\n"),
+        ('{"x": NaN}', "N\n"),
+        ('{"x": "\\ud800"}', "N\n"),
+        (json.dumps({"x": "ü" * 8000}), 'O{"x":"' + "ü" * 8000 + '"}\n'),
         (None, "N\n"),
     ],
 )
@@ -183,40 +240,41 @@ async def test_app_versions(
         assert await lookup(client, SERVER + b"appversions") == b"O{}\n"
 
 
-async def test_turn_while_its_server_is_there_and_while_it_is_not(
-    service: Service,
-    socket_dir: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(turn, "TIMEOUT_SECONDS", 0.2)
-    path = socket_dir / "turn"
-    says = b"1758650868:8Dqkyyu11MVESBqjbIylmB06rv8=\n"
+async def test_turn_from_its_servers_socket(service: Service, socket_dir: Path) -> None:
+    expiry = int(time.time()) + 5 * 86400
+    says = f"{expiry}:8Dqkyyu11MVESBqjbIylmB06rv8="
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(says)
+        writer.write(says.encode() + b"\n")
         await reader.read()  # the line is all there is: only the other side closes
         writer.close()
 
-    await service.start(turn_socket_path=path)
+    path = socket_dir / "turn"
+    server = await asyncio.start_unix_server(accepted, path)
+    await service.start(turn_socket_path=path, turn_port=5349)
     async with dict_client(service.socket) as client:
-        ask = SERVER + b"turn"
-        assert [await lookup(client, ask) for _ in range(3)] == [b"N\n"] * 3
-        assert len([r for r in caplog.records if "entry turn" in r.getMessage()]) == 1
-        server = await asyncio.start_unix_server(accepted, path)
-        assert await lookup(client, ask) == (
-            b"Oexample.org:3478:1758650868:8Dqkyyu11MVESBqjbIylmB06rv8=\n"
-        )
-        says = b""
-        assert await lookup(client, ask) == b"N\n"
-        assert "no answer within" in caplog.text
-        says = b"nonsense\n"
-        assert await lookup(client, ask) == b"N\n"
-        assert "not <unix-expiry>:<password>" in caplog.text
-        server.close()
+        told = await lookup(client, SERVER + b"turn")
+    assert told.decode() == f"Oexample.org:5349:{says}\n"
+    server.close()
 
 
-async def test_a_slow_turn_server_holds_up_nobody_else(service: Service, socket_dir: Path) -> None:
+async def test_turn_from_a_secret(service: Service, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("north\n")
+    await service.start(turn_secret_path=secret)
+    async with dict_client(service.socket) as client:
+        told = (await lookup(client, SERVER + b"turn")).decode().strip()
+    host, port, expiry, password = told.split(":")
+    assert (host, port) == ("Oexample.org", "3478")
+    assert int(expiry) - time.time() > 48 * 3600
+    digest = hmac.digest(b"north", expiry.encode(), "sha1")
+    assert base64.b64decode(password) == digest
+
+
+async def test_a_slow_turn_server_holds_up_nobody_else(
+    service: Service, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turnserver, "TIMEOUT_SECONDS", 0.2)
     connected = asyncio.Event()
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -308,7 +366,9 @@ async def test_nothing_of_a_user_in_the_log(
         await eventually(lambda: len(gateway.received) == 3, "three pushes")
         await set_entry(client, TOKEN, b"secret", b"bob@example.org")
         await lookup(client, b"priv/" + GUID + b"/unknown")
-        (mail / USER.decode() / "metadata.json").write_text("{broken secret")
+        stored = mail / USER.decode() / "metadata.json"
+        await eventually(lambda: "secret-gone" not in stored.read_text(), "its removal")
+        stored.write_text("{broken secret")
         await set_entry(client, MESSAGE, b"")
         await set_entry(client, TOKEN, b"secret-new")
     await service.stop()

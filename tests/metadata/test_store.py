@@ -1,15 +1,24 @@
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import random
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from metadata import store
 from metadata.store import GRAIN, NoMailbox, TokenStore
-from metadata.tokens import LIFETIME, InvalidToken
+from metadata.tokens import LIFETIME, InvalidToken, TokenSet
+from relay import removal
 from relay.mailbox import Mailboxes, Owner
+from tests.support import DEADLINE
 
 ALICE = "alice@example.org"
 NOW = 1_800_000_000
@@ -40,14 +49,24 @@ async def test_another_process_finds_them(tokens: TokenStore, mail: Path, owner:
     other.close()
 
 
-async def test_the_older_list_has_the_age_of_its_file(tokens: TokenStore, mail: Path) -> None:
+async def test_the_older_list_holds_until_its_file_is_written(
+    tokens: TokenStore, mail: Path
+) -> None:
+    """A relay that is taken over may have written it years ago, and its phones are there still."""
     path = mail / ALICE / "metadata.json"
     path.write_text('{"devicetoken": ["a", "b"], "else": 1}')
-    os.utime(path, (NOW, NOW))
-    assert await tokens.valid(ALICE, NOW + LIFETIME - 1) == ("a", "b")
-    assert await tokens.valid(ALICE, NOW + LIFETIME) == ()
+    os.utime(path, (1, 1))
+    assert await tokens.valid(ALICE, NOW) == ("a", "b")
+    before = int(time.time())
     await tokens.remove(ALICE, "a")
-    assert stored(mail) == {"devicetoken": {"b": NOW}, "else": 1}
+    content = stored(mail)
+    assert content["else"] == 1
+    dated = content["devicetoken"]
+    assert isinstance(dated, dict)
+    assert list(dated) == ["b"]
+    assert before <= dated["b"] <= time.time()
+    assert await tokens.valid(ALICE, dated["b"] + LIFETIME - 1) == ("b",)
+    assert await tokens.valid(ALICE, dated["b"] + LIFETIME) == ()
 
 
 async def test_reading_never_writes(tokens: TokenStore, mail: Path) -> None:
@@ -162,3 +181,146 @@ async def test_a_slow_disk_does_not_hold_up_the_loop(tokens: TokenStore, mail: P
     with path.open("w") as writer:
         writer.write('{"devicetoken": {"slow": 1800000000}}')
     assert await reading == ("slow",)
+
+
+class Gate:
+    """Holds a change at the moment that its tokens have been read, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached = threading.Event()
+        self.go = threading.Event()
+        read = store._read
+
+        def held(path: str | Path, now: int, place: int | None = None) -> TokenSet:
+            tokens = read(path, now, place)
+            self.reached.set()
+            assert self.go.wait(DEADLINE)
+            return tokens
+
+        monkeypatch.setattr(store, "_read", held)
+
+
+async def change_while(
+    monkeypatch: pytest.MonkeyPatch, change: Awaitable[None], meanwhile: Callable[[], object]
+) -> None:
+    """Have something happen to the mailbox in the middle of a change of its tokens."""
+    gate = Gate(monkeypatch)
+    changing = asyncio.ensure_future(change)
+    assert await asyncio.to_thread(gate.reached.wait, DEADLINE)
+    meanwhile()
+    gate.go.set()
+    await changing
+
+
+async def test_a_mailbox_that_is_put_aside_meanwhile_takes_the_token_along(
+    tokens: TokenStore, mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mail / ALICE
+    await change_while(monkeypatch, tokens.add(ALICE, "one", NOW), lambda: removal.set_aside(path))
+    assert names(mail) == [removal.aside_of(path).name]
+    assert removal.bring_back(path)
+    monkeypatch.undo()
+    assert await tokens.valid(ALICE, NOW) == ("one",)
+    assert names(path) == ["metadata.json"]
+
+
+async def test_a_mailbox_that_is_removed_meanwhile_stays_removed(
+    tokens: TokenStore, mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoMailbox):
+        await change_while(
+            monkeypatch, tokens.add(ALICE, "one", NOW), lambda: removal.remove(mail / ALICE)
+        )
+    assert names(mail) == []
+
+
+async def test_an_address_made_anew_meanwhile_has_no_token_of_the_old_one(
+    tokens: TokenStore, mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mail / ALICE
+
+    def remove_and_make_anew() -> None:
+        removal.set_aside(path)
+        path.mkdir()
+
+    await change_while(monkeypatch, tokens.add(ALICE, "one", NOW), remove_and_make_anew)
+    assert names(path) == []
+
+
+async def test_sets_beside_expiry_resurrect_no_mailbox(tokens: TokenStore, mail: Path) -> None:
+    for number in range(40):
+        (mail / ALICE).mkdir(exist_ok=True)
+        adding = [tokens.add(ALICE, f"{number}-{n}", NOW) for n in range(4)]
+        done = asyncio.gather(*adding, return_exceptions=True)
+        removing = asyncio.to_thread(
+            removal.remove if number % 2 else removal.set_aside, mail / ALICE
+        )
+        with contextlib.suppress(OSError):
+            # Who deletes a directory into which a file is put meanwhile tells so, and tries again.
+            await removing
+        for outcome in await done:
+            assert outcome is None or isinstance(outcome, NoMailbox)
+        assert not (mail / ALICE).exists()
+        for rest in mail.iterdir():
+            removal.delete_tree(rest)
+
+
+async def test_what_a_crash_left_behind_is_written_over(tokens: TokenStore, mail: Path) -> None:
+    (mail / ALICE / "metadata.json.new").write_text('{"devicetoken": {"half')
+    await tokens.add(ALICE, "one", NOW)
+    assert stored(mail) == {"devicetoken": {"one": NOW}}
+    assert names(mail / ALICE) == ["metadata.json"]
+
+
+async def test_a_link_in_the_drafts_place_is_not_followed(
+    tokens: TokenStore, mail: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (mail / ALICE / "metadata.json.new").symlink_to(precious)
+    await tokens.add(ALICE, "one", NOW)
+    assert precious.read_text() == "kept"
+    assert stored(mail) == {"devicetoken": {"one": NOW}}
+
+
+_WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+from metadata.store import TokenStore
+from relay.mailbox import Mailboxes, Owner
+
+async def main():
+    owner = Owner(os.geteuid(), os.getegid())
+    store = TokenStore(Mailboxes(Path(sys.argv[1]), "example.org"), owner)
+    async def device(name):
+        for n in range(100000):
+            await store.add("alice@example.org", f"{name}-{n % 7}", 1800000000 + n * 4000)
+            print(f"{name}-{n % 7} {1800000000 + n * 4000}", flush=True)
+    await asyncio.gather(*(device(f"d{n}") for n in range(3)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(mail: Path) -> None:
+    """What was answered is there, whole, whenever the process is killed."""
+    path = mail / ALICE / "metadata.json"
+    for _ in range(15):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(mail)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(random.randint(1, 60))]
+        time.sleep(random.uniform(0, 0.01))
+        process.kill()
+        told += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        answered = [line.split() for line in told if line.endswith("\n")]
+        assert answered
+        kept = TokenSet.parse(path.read_text(), 0).times
+        for token, moment in answered:
+            assert kept[token] >= int(moment)
+        assert set(names(mail / ALICE)) <= {"metadata.json", "metadata.json.new"}
+        path.unlink()

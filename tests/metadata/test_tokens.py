@@ -63,6 +63,20 @@ def test_parse(text: str, expected: dict[str, int]) -> None:
     assert TokenSet.parse(text, NOW).times == expected
 
 
+@pytest.mark.parametrize("token", ["", " ", "a b", "a\nb", "a\x01b", "x" * 4097, "\udc80"])
+def test_what_could_not_be_set_is_no_token_when_read(token: str) -> None:
+    assert TokenSet.parse(json.dumps({"devicetoken": {token: 5, "a": 6}}), NOW).times == {"a": 6}
+    assert TokenSet.parse(json.dumps({"devicetoken": [token, "a"]}), NOW).times == {"a": NOW}
+
+
+def test_of_too_many_that_are_read_the_newest_count() -> None:
+    many = {f"t{number}": 1000 + number for number in range(5000)}
+    read = TokenSet.parse(json.dumps({"devicetoken": many}), NOW)
+    assert list(read.times) == [f"t{number}" for number in range(5000 - MAX_TOKENS, 5000)]
+    listed = TokenSet.parse(json.dumps({"devicetoken": list(many)}), NOW)
+    assert list(listed.times) == list(read.times)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -72,6 +86,8 @@ def test_parse(text: str, expected: dict[str, int]) -> None:
         "[]",
         "3",
         '{"devicetoken": 3}',
+        '{"devicetoken": [null]}',
+        '{"devicetoken": ["a", 3]}',
         '{"devicetoken": {"a": "b"}}',
         '{"devicetoken": {"a": null}}',
         '{"devicetoken": {"a": Infinity}}',

@@ -1,105 +1,76 @@
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+"""TURN credentials: the pure half."""
 
 import pytest
 
 from metadata import turn
-from metadata.turn import TurnUnavailable, credentials, server
+from metadata.turn import Credentials, TurnUnavailable, entry, from_secret, host, parse
 
-GOOD = b"1758650868:8Dqkyyu11MVESBqjbIylmB06rv8="
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture
-async def answers(socket_dir: Path) -> AsyncIterator[Callable[[Answer], Awaitable[Path]]]:
-    """Start a TURN server's socket that answers as told."""
-    servers = []
-
-    async def start(answer: Answer) -> Path:
-        async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await answer(writer)
-            writer.close()
-
-        servers.append(await asyncio.start_unix_server(accepted, socket_dir / "turn"))
-        return socket_dir / "turn"
-
-    yield start
-    for running in servers:
-        running.close()
+NOW = 1_800_000_000
 
 
-def saying(text: bytes) -> Answer:
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(text)
-
-    return answer
-
-
-@pytest.mark.parametrize("text", [GOOD + b"\n", GOOD, GOOD + b"\r\n", GOOD + b"\nmore\n"])
-async def test_credentials(answers: Callable[[Answer], Awaitable[Path]], text: bytes) -> None:
-    assert await credentials(await answers(saying(text))) == GOOD.decode()
+def test_parse() -> None:
+    read = parse(b"1758650868:8Dqkyyu11MVESBqjbIylmB06rv8=")
+    assert read == Credentials(1758650868, "8Dqkyyu11MVESBqjbIylmB06rv8=")
+    assert "8Dqk" not in repr(read)
 
 
 @pytest.mark.parametrize(
-    "text",
+    "line",
     [
         b"",
-        b"\n",
-        b"nonsense\n",
-        b":x\n",
-        b"123:\n",
-        b"12:a b\n",
-        b"-1:x\n",
-        b"1" * 13 + b":x\n",
-        b"1:\xff\n",
-        b"1:a\0b\n",
-        b"1:" + b"x" * 100_000,
-        b"HTTP/1.1 400 Bad Request\r\n",
+        b"nonsense",
+        b":x",
+        b"123:",
+        b"12:a b",
+        b"-1:x",
+        b"012:x",
+        b"1" * 13 + b":x",
+        b"1:\xff",
+        b"1:a\0b",
+        b"1:" + b"x" * 257,
+        b"HTTP/1.1 400 Bad Request",
     ],
 )
-async def test_nonsense(answers: Callable[[Answer], Awaitable[Path]], text: bytes) -> None:
+def test_nonsense(line: bytes) -> None:
     with pytest.raises(TurnUnavailable) as caught:
-        await credentials(await answers(saying(text)))
+        parse(line)
     assert "x" * 10 not in str(caught.value)
 
 
-async def test_absent(socket_dir: Path) -> None:
-    with pytest.raises(TurnUnavailable, match="No such file"):
-        await credentials(socket_dir / "turn")
+def test_the_rest_scheme_against_openssl() -> None:
+    """`printf 1800259200 | openssl dgst -sha1 -hmac north -binary | base64`."""
+    made = from_secret(b"north", NOW)
+    assert made == Credentials(1800259200, "Adh5ZxSs6QJduBcz7jjs7wxm/xs=")
 
 
-async def test_nobody_listens(socket_dir: Path) -> None:
-    listener = await asyncio.start_unix_server(lambda _r, _w: None, socket_dir / "turn")
-    listener.close()
-    await listener.wait_closed()
-    (socket_dir / "turn").touch()
-    with pytest.raises(TurnUnavailable, match="refused"):
-        await credentials(socket_dir / "turn")
+@pytest.mark.parametrize("seconds", [0, 1, 1799, 3599, 3600, 86399])
+def test_life_of_those_from_the_secret(seconds: int) -> None:
+    made = from_secret(b"north", NOW + seconds + 0.9)
+    assert 48 * 3600 < made.expiry - (NOW + seconds) <= turn.ISSUED_LIFE
+    assert made.lasts(NOW + seconds)
 
 
-async def test_slow(
-    answers: Callable[[Answer], Awaitable[Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_go = asyncio.Event()
+def test_all_who_ask_within_an_hour_are_told_the_same() -> None:
+    begun = NOW // 3600 * 3600
+    assert len({from_secret(b"north", begun + second) for second in range(0, 3600, 60)}) == 1
+    assert from_secret(b"north", begun + 3600) != from_secret(b"north", begun)
+    assert from_secret(b"south", begun) != from_secret(b"north", begun)
 
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        await let_go.wait()
 
-    monkeypatch.setattr(turn, "TIMEOUT_SECONDS", 0.05)
-    with pytest.raises(TurnUnavailable, match="no answer within"):
-        await credentials(await answers(answer))
-    let_go.set()
+def test_what_lasts() -> None:
+    made = Credentials(NOW + turn.MIN_LIFE, "x")
+    assert made.lasts(NOW)
+    assert not made.lasts(NOW + 1)
 
 
 @pytest.mark.parametrize(
-    ("domain", "expected"),
-    [("example.org", "example.org:3478:1:x"), ("[192.0.2.1]", "192.0.2.1:3478:1:x")],
+    ("domain", "port", "expected"),
+    [("example.org", 3478, "example.org:3478:1:x"), ("[192.0.2.1]", 5349, "192.0.2.1:5349:1:x")],
 )
-def test_what_clients_are_told(domain: str, expected: str) -> None:
-    assert server(domain, "1:x") == expected
+def test_what_clients_are_told(domain: str, port: int, expected: str) -> None:
+    assert entry(host(domain), port, Credentials(1, "x")) == expected
 
 
 def test_an_ipv6_literal_cannot_be_told() -> None:
     with pytest.raises(TurnUnavailable):
-        server("[ipv6:2001:db8::1]", "1:x")
+        host("[ipv6:2001:db8::1]")

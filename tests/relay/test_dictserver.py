@@ -195,6 +195,18 @@ async def test_who_leaves_in_the_middle_changes_nothing(
     assert caplog.text == ""
 
 
+async def test_what_was_committed_is_done_though_who_committed_it_has_left(
+    path: Path, server: DictServer, shelf: Shelf
+) -> None:
+    async with dict_client(path) as other:
+        await other.send(b"Lshared/slow\nB1\nS1\tshared/c\t3\nC1\nB2\nS2\tshared/d\t4\nC2\n")
+        await eventually(lambda: shelf.waiting == 1, "the slow lookup")
+        other.writer.transport.abort()
+    shelf.slow.set()
+    await eventually(lambda: shelf.values.get("shared/d") == "4", "the second commit")
+    assert shelf.values["shared/c"] == "3"
+
+
 async def test_a_slow_answer_holds_up_no_other_client(
     client: DictClient, path: Path, shelf: Shelf
 ) -> None:

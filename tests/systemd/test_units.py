@@ -19,15 +19,18 @@ SOCKETS = {
     "doveauth-lookups.socket": ("lookups-socket", "/run/doveauth/lookups.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
+    "metadata-metrics.socket": ("root", "root", "0660"),
     "doveauth-new.socket": ("new-socket", "/run/doveauth/new.socket"),
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
+    "metadata-metrics.socket": ("metrics-socket", "/run/metadata/metrics.socket"),
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
 REACHED_BY = {
     "doveauth-auth.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-lookups.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-metrics.socket": ("root", "root", "0660"),
+    "metadata-metrics.socket": ("root", "root", "0660"),
     "doveauth-new.socket": ("vmail", "www-data", "0660"),
 }
 """User, group and mode of the sockets that are not Dovecot's."""

@@ -80,6 +80,7 @@ def test_an_address_that_is_none_here_is_told(mailbox: Path, address: str, says:
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_faults_of_the_configuration_and_of_the_clock(mailbox: Path) -> None:
     os.utime(mailbox / PASSWORD, (0, 0))
     done = postern(mailbox.parent, "--remove")

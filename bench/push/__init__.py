@@ -1,0 +1,1 @@
+"""Benchmarks of push: from a new message to the gateway."""

@@ -1,0 +1,1 @@
+"""`postern status`: what the daemons count and time."""

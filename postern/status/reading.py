@@ -1,0 +1,66 @@
+"""Asks a daemon for its figures, on its metrics socket."""
+
+import http.client
+import socket
+from http import HTTPStatus
+from pathlib import Path
+
+from postern.status.figures import Figure, NoFigures, read
+from relay import metrics
+
+SECONDS = 3.0
+"""For each step of the answer; a daemon that is well takes milliseconds."""
+MAX_OCTETS = 4 << 20
+
+
+class Silent(Exception):  # noqa: N818 - says what is the matter
+    """A daemon has told nothing; the message says why, and what mends it."""
+
+
+class _OverUnix(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(self._path)
+
+
+def ask(daemon: str, path: Path) -> list[Figure]:
+    """What a daemon tells at `path`; raises Silent."""
+    try:
+        return read(_fetched(path))
+    except (http.client.HTTPException, UnicodeDecodeError, NoFigures):
+        reason = f"what answers at {path} is no metrics socket"
+    except PermissionError:
+        reason = f"only root may ask at {path}: use sudo"
+    except (FileNotFoundError, NotADirectoryError):
+        reason = (
+            f"there is no {path}: start it (systemctl start {daemon}-metrics.socket {daemon}), "
+            "or name its metrics socket"
+        )
+    except ConnectionRefusedError:
+        reason = f"nobody listens at {path}: systemctl status {daemon} tells why"
+    except TimeoutError:
+        reason = (
+            f"no answer at {path} within {SECONDS:g} s: it hangs, or cannot start; "
+            f"systemctl status {daemon} tells"
+        )
+    except OSError as error:
+        reason = f"{path}: {error.strerror or type(error).__name__}"
+    raise Silent(reason)
+
+
+def _fetched(path: Path) -> str:
+    connection = _OverUnix(path)
+    try:
+        connection.request("GET", metrics.PATH)
+        answer = connection.getresponse()
+        body = answer.read(MAX_OCTETS)
+    finally:
+        connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise NoFigures(f"HTTP status {answer.status}")
+    return body.decode("utf-8")

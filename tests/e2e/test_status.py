@@ -1,0 +1,27 @@
+"""`postern status` of a sandbox that runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from postern.sandbox.login import Login
+from postern.sandbox.relay import Sandbox
+from tests.e2e.tools import register
+
+pytestmark = pytest.mark.e2e
+
+
+def test_status(sandbox: Sandbox, login: Login) -> None:
+    register(sandbox, login)
+    sockets = [
+        part
+        for daemon in ("doveauth", "metadata")
+        for part in (f"--{daemon}", str(sandbox.layout.metrics_socket(daemon)))
+    ]
+    command = [sys.executable, "-m", "postern", "status", "--json", *sockets]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    figures = json.loads(asked.stdout)["doveauth"]["figures"]
+    created = [each["value"] for each in figures if each["name"] == "doveauth_accounts_created"]
+    assert created[0] >= 1
