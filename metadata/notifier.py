@@ -75,7 +75,7 @@ class Notifier:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
-        self._figures = figures or Figures()
+        self.figures = figures or Figures()
         self._changed = asyncio.Event()
         self._warn_after = 0.0
 
@@ -127,7 +127,7 @@ class Notifier:
 
     def _start(self, session: aiohttp.ClientSession, push: Push) -> None:
         self._in_flight += 1
-        self._figures.in_flight.set(self._in_flight)
+        self.figures.in_flight.set(self._in_flight)
         task = asyncio.ensure_future(self._deliver(session, push))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -139,7 +139,7 @@ class Notifier:
             finally:
                 # The request's place is free; that the database has it yet is not waited for.
                 self._in_flight -= 1
-                self._figures.in_flight.set(self._in_flight)
+                self.figures.in_flight.set(self._in_flight)
                 self.wake()
             await self._settle(push, answer)
         except Exception as error:  # noqa: BLE001 - one push must not end the others
@@ -165,10 +165,10 @@ class Notifier:
         return Answer(Outcome.FAILED, retry_after(asked, self._clock()))
 
     async def _settle(self, push: Push, answer: Answer) -> None:
-        self._figures.came(answer.outcome.value)
+        self.figures.came(answer.outcome.value)
         match answer.outcome:
             case Outcome.TAKEN:
-                self._figures.took(self._clock() - push.queued)
+                self.figures.took(self._clock() - push.queued)
                 await self._queue.done(push)
             case Outcome.GONE:
                 # The row goes last: should the token not go from the disk, it is tried again.
@@ -180,7 +180,7 @@ class Notifier:
                     self._clock(), push.queued, push.failures + 1, self._chance(), answer.wait
                 )
                 if due is None:
-                    self._figures.came("given_up")
+                    self.figures.came("given_up")
                     log.info("a push was given up after its deadline")
                     await self._queue.give_up(push)
                 else:

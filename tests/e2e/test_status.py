@@ -22,6 +22,9 @@ def test_status(sandbox: Sandbox, login: Login) -> None:
     ]
     command = [sys.executable, "-m", "postern", "status", "--json", *sockets]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    figures = json.loads(asked.stdout)["doveauth"]["figures"]
-    created = [each["value"] for each in figures if each["name"] == "doveauth_accounts_created"]
-    assert created[0] >= 1
+    assert asked.returncode == 0, asked.stderr
+    told = json.loads(asked.stdout)
+    figures = told["doveauth"]["figures"] + told["metadata"]["figures"]
+    values = {each["name"]: each.get("value") for each in figures}
+    assert values["doveauth_accounts_created"] >= 1
+    assert values["metadata_pushes_owed"] >= 0

@@ -17,6 +17,7 @@ class Gateway:
         self.status: dict[str, int] = {}
         """The status for a token; 200 where there is none."""
         self.usual = 200
+        self.answer_headers: dict[str, str] = {}
         self.hang: set[str] = set()
         self.hanging = 0
         self.most_at_once = 0
@@ -59,6 +60,7 @@ class Gateway:
             if token in self.hang:
                 self.hanging += 1
                 await self._let_go.wait()
-            return web.Response(status=self.status.get(token, self.usual), text="done")
+            status = self.status.get(token, self.usual)
+            return web.Response(status=status, text="done", headers=self.answer_headers)
         finally:
             self._at_once -= 1

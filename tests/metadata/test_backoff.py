@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.backoff import DEADLINE, FIRST_DELAY, MAX_DELAY, SPREAD, delay, next_due
+from metadata.backoff import DEADLINE, FIRST_DELAY, MAX_DELAY, SPREAD, delay, next_due, retry_after
 
 CHANCE = st.floats(0, 1, exclude_max=True)
 
@@ -41,3 +41,28 @@ def test_an_outage_of_five_hours_costs_few_requests() -> None:
         now, tries = due, tries + 1
     assert now == DEADLINE
     assert tries <= 14
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("9" * 400, 999_999_999),
+        ("", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("\u0665", 0),
+        ("Thu, 99 Jan 1970 99:20:00 GMT", 0),
+    ],
+)
+def test_retry_after(header: str, seconds: float) -> None:
+    assert retry_after(header, now=1000) == seconds
+
+
+def test_what_the_gateway_asks_for_is_waited_for_until_the_deadline() -> None:
+    assert next_due(1000, 1000, 1, 0.5, asked=600) == 1600
+    assert next_due(1000, 1000, 1, 0.5, asked=1) == 1002
+    assert next_due(1000, 1000, 1, 0.5, asked=1e9) == 1000 + DEADLINE

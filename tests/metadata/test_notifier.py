@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from metadata.backoff import DEADLINE
 from metadata.notifier import Notifier
-from metadata.queue import PushQueue
+from metadata.queue import FILE, PushQueue
 from metadata.store import TokenStore
 from tests.metadata.gateway import Gateway
 from tests.support import eventually
@@ -313,3 +314,40 @@ async def test_a_token_store_in_trouble_loses_nothing(
     start()
     await eventually(lambda: "unexpected" in caplog.text, "a report")
     assert pending() == 1
+
+
+async def test_a_gateway_that_asks_to_wait_is_left_alone(
+    queue: PushQueue, gateway: Gateway, start: Start, tmp_path: Path
+) -> None:
+    gateway.usual = 503
+    gateway.answer_headers = {"Retry-After": "3600"}
+    await queue.put(ALICE, ["a"], NOW)
+    start()
+
+    def due() -> float:
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / FILE)) as database:
+            moment: float = database.execute("SELECT due FROM push").fetchone()[0]
+        return moment
+
+    await eventually(lambda: due() >= NOW + 3600, "its next try is put off")
+    assert gateway.received == ["a"]
+
+
+async def test_what_happens_is_counted(queue: PushQueue, gateway: Gateway, start: Start) -> None:
+    gateway.status = {"fails": 500}
+    await queue.put(ALICE, ["taken", "fails"], NOW)
+    notifier = start()
+
+    def counted(name: str, **labels: str) -> float | None:
+        return notifier.figures.registry.get_sample_value(name, labels)
+
+    await eventually(
+        lambda: (
+            counted("metadata_pushes_total", outcome="taken") == 1
+            and counted("metadata_pushes_total", outcome="failed") == 1
+        ),
+        "both to be counted",
+    )
+    assert counted("metadata_push_seconds_count") == 1
+    await eventually(lambda: counted("metadata_pushes_in_flight") == 0, "nothing under way")
+    assert await queue.backlog() == (1, NOW)

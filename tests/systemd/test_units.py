@@ -19,7 +19,6 @@ SOCKETS = {
     "doveauth-lookups.socket": ("lookups-socket", "/run/doveauth/lookups.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
-    "metadata-metrics.socket": ("root", "root", "0660"),
     "doveauth-new.socket": ("new-socket", "/run/doveauth/new.socket"),
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
