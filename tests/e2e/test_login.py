@@ -64,6 +64,21 @@ def _outcome(kind: type[Imap] | type[Smtp], sandbox: Sandbox, login: Login) -> s
         return "refused" if error.smtp_code == 535 else str(error)
 
 
+def test_dovecots_user_reaches_the_sockets_and_other_users_do_not(sandbox: Sandbox) -> None:
+    sockets = sorted(sandbox.layout.sockets.glob("*.socket"))
+    assert {"auth.socket", "lookups.socket"} <= {path.name for path in sockets}
+    for path in sockets:
+        # connect(2) asks for the right to write, and for a way through the directories.
+        assert _may_write(path, "dovecot", "mail")
+        for stranger in ("nobody", "postfix", "dovenull"):
+            assert not _may_write(path, stranger, stranger if stranger != "nobody" else "nogroup")
+
+
+def _may_write(path: Path, user: str, group: str) -> bool:
+    command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "test", "-w"]
+    return subprocess.run([*command, str(path)], check=False).returncode == 0
+
+
 def test_a_wrong_password_is_refused_by_both(sandbox: Sandbox, login: Login) -> None:
     register(sandbox, login)
     before = _password_file(sandbox, login).read_text()
