@@ -13,7 +13,8 @@ import pytest
 from tests.metadata.gateway import Gateway
 from tests.support import Daemon, daemon, dict_client, eventually
 
-ROUNDS = 8
+FEW, MANY = 8, 200
+"""Kills: those of every run of the tests, and those of a whole one."""
 MOST_AN_ADDRESS = 400
 
 
@@ -55,11 +56,12 @@ async def killed_while_told(path: Path, running: Daemon, users: list[str]) -> li
     return accepted
 
 
+@pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 async def test_kill_at_any_moment(
-    arguments: list[str], socket_dir: Path, mail: Path, gateway: Gateway
+    arguments: list[str], socket_dir: Path, mail: Path, gateway: Gateway, kills: int
 ) -> None:
     accepted: list[str] = []
-    for turn in range(ROUNDS):
+    for turn in range(kills):
         users = [f"u{turn}-{number}@example.org" for number in range(MOST_AN_ADDRESS)]
         for user in users:
             (mail / user).mkdir()
@@ -78,4 +80,4 @@ async def test_kill_at_any_moment(
         assert "token-" not in running.log
     repeated = len(gateway.received) - len(set(gateway.received))
     # What was under way at a kill may come twice: at most what may be in flight, each time.
-    assert repeated <= ROUNDS * 100
+    assert repeated <= kills * 100
