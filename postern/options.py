@@ -1,5 +1,6 @@
 """What the operator's commands share: the configuration, and one account by its address."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,6 @@ from rich.console import Console
 from relay.address import Address, InvalidAddress
 from relay.config import Config, ConfigError, read_config
 from relay.mailbox import Mailbox, Mailboxes
-from relay.service import EXIT_CONFIG
 
 DEFAULT_CONFIG = Path("/etc/postern/chatmail.ini")
 _errors = Console(stderr=True)
@@ -25,7 +25,7 @@ def load_config(path: Path) -> Config:
         return read_config(path)
     except ConfigError as error:
         _errors.print(str(error), markup=False)
-        raise typer.Exit(EXIT_CONFIG) from None
+        raise typer.Exit(os.EX_CONFIG) from None
 
 
 def mailboxes_of(config: Config) -> Mailboxes:

@@ -6,11 +6,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 from postern.status.figures import Figure, NoFigures, read
-from relay import metrics
 
 SECONDS = 3.0
 """For each step of the answer; a daemon that is well takes milliseconds."""
 MAX_OCTETS = 4 << 20
+_PATH = "/metrics"
+"""`relay.metrics.PATH`, said again: that module loads aiohttp, at a tenth of a second."""
 
 
 class Silent(Exception):  # noqa: N818 - says what is the matter
@@ -56,7 +57,7 @@ def ask(daemon: str, path: Path) -> list[Figure]:
 def _fetched(path: Path) -> str:
     connection = _OverUnix(path)
     try:
-        connection.request("GET", metrics.PATH)
+        connection.request("GET", _PATH)
         answer = connection.getresponse()
         body = answer.read(MAX_OCTETS)
     finally:
