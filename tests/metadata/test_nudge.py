@@ -61,6 +61,37 @@ async def test_a_message_before_the_nudge_gets_one_of_its_own(
     await eventually(watched.changed, "the second nudge")
 
 
+@pytest.mark.parametrize("left", [False, True])
+async def test_no_file_is_made_for_it_where_one_can_be_linked_to(
+    nudger: Nudger, watched: Watched, left: bool
+) -> None:
+    marker = watched.new.parent / "enforceE2EEincoming"
+    marker.touch()
+    if left:
+        (watched.new / ".nudge").hardlink_to(marker)
+        watched.again()
+    changed = marker.stat().st_ctime_ns
+    nudger.soon(ALICE)
+    await eventually(watched.changed, "the nudge")
+    await eventually(lambda: list(watched.new.iterdir()) == [], "an empty directory")
+    # A file's own state tells of the links that it had (link(2)).
+    assert marker.stat().st_ctime_ns > changed
+    assert marker.stat().st_nlink == 1
+
+
+async def test_those_who_are_due_later_are_nudged_later(
+    nudger: Nudger, watched: Watched, tmp_path: Path
+) -> None:
+    bob = tmp_path / "bob@relay.example" / "new"
+    bob.mkdir(parents=True)
+    before = bob.stat().st_mtime_ns
+    nudger.soon(ALICE)
+    await asyncio.sleep(0.03)
+    nudger.soon("bob@relay.example")
+    await eventually(watched.changed, "the first nudge")
+    await eventually(lambda: bob.stat().st_mtime_ns != before, "the second")
+
+
 @pytest.mark.parametrize("user", ["", "no address", "../x@relay.example", "bob@relay.example"])
 async def test_who_has_no_mailbox_is_left_alone(
     nudger: Nudger, watched: Watched, tmp_path: Path, user: str
