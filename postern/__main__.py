@@ -15,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which wraps a paragraph as a whole
     help="Postern: a chatmail relay on stock Postfix and Dovecot.",
 )
 app.add_typer(sandbox, name="sandbox")

@@ -1,22 +1,26 @@
-"""What the operator's commands share: the configuration, and one account by its address."""
+"""What the operator's commands share: the configuration, one account by its address, errors."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from relay.address import Address, InvalidAddress
 from relay.config import Config, ConfigError, read_config
 from relay.mailbox import Mailbox, Mailboxes
 
 DEFAULT_CONFIG = Path("/etc/postern/chatmail.ini")
-_errors = Console(stderr=True)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="The relay's chatmail.ini.")
 ]
+
+
+def complain(text: str) -> None:
+    """Say what is the matter, on standard error: as it is, on a line of its own."""
+    print(text, file=sys.stderr)  # noqa: T201 - a console would wrap it, also in a log
 
 
 def load_config(path: Path) -> Config:
@@ -24,7 +28,7 @@ def load_config(path: Path) -> Config:
     try:
         return read_config(path)
     except ConfigError as error:
-        _errors.print(str(error), markup=False)
+        complain(str(error))
         raise typer.Exit(os.EX_CONFIG) from None
 
 
@@ -38,10 +42,10 @@ def mailbox_of(config: Config, address: str) -> Mailbox:
     try:
         mailbox = mailboxes_of(config).of(Address.parse(address))
     except InvalidAddress as error:
-        _errors.print(f"{address}: {error}", markup=False)
+        complain(f"{address}: {error}")
         raise typer.Exit(1) from None
     if mailbox is None:
-        _errors.print(f"{address}: this relay's domain is {config.mail_domain}", markup=False)
+        complain(f"{address}: this relay's domain is {config.mail_domain}")
         raise typer.Exit(1)
     return mailbox
 
@@ -50,6 +54,6 @@ def existing_mailbox(config: Config, address: str) -> Mailbox:
     """The mailbox of an exact address; ends the command with 1 where there is none."""
     mailbox = mailbox_of(config, address)
     if mailbox.path.is_symlink() or not mailbox.path.is_dir():
-        _errors.print(f"{address}: there is no such mailbox", markup=False)
+        complain(f"{address}: there is no such mailbox")
         raise typer.Exit(1)
     return mailbox

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from postern.options import complain
 from postern.sandbox.problem import SandboxProblem
 from postern.sandbox.relay import running_layout
 from postern.status import wording
@@ -18,7 +19,6 @@ from postern.status.reading import Silent, ask
 
 DOVEAUTH = Path("/run/doveauth/metrics.socket")
 METADATA = Path("/run/metadata/metrics.socket")
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 console = Console(highlight=False)
 
 
@@ -55,7 +55,7 @@ def command(
     else:
         _show(told)
     for daemon, reason in silent.items():
-        errors.print(f"{daemon} does not answer: {reason}", markup=False)
+        complain(f"{daemon} does not answer: {reason}")
     if silent:
         raise typer.Exit(1)
 
@@ -64,7 +64,7 @@ def _of_sandbox(directory: Path, daemons: list[str]) -> dict[str, Path]:
     try:
         layout = running_layout(directory)
     except SandboxProblem as problem:
-        errors.print(str(problem), markup=False)
+        complain(str(problem))
         raise typer.Exit(1) from None
     return {daemon: layout.metrics_socket(daemon) for daemon in daemons}
 

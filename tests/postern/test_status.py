@@ -6,11 +6,10 @@ import json
 import math
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -22,6 +21,7 @@ from postern.status.reading import Silent, ask
 from relay import metrics
 from relay.sockets import open_unix
 from relay.webserver import WebServer
+from tests.postern.commandline import Done, postern
 
 
 @pytest.fixture
@@ -65,11 +65,9 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
         loop.close()
 
 
-def status(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "postern", "status", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "120"}
-    )
+def status(*arguments: str) -> Done:
+    with mock.patch.dict(os.environ, COLUMNS="120"):
+        return postern("status", *arguments)
 
 
 def test_read(registry: CollectorRegistry) -> None:
