@@ -16,6 +16,7 @@ from postern.addresses.details import details, summaries
 from postern.options import (
     DEFAULT_CONFIG,
     ConfigFile,
+    complain,
     existing_mailbox,
     load_config,
     mailbox_of,
@@ -26,8 +27,7 @@ from relay.config import Config
 from relay.mailbox import Owner, day_of
 
 app = typer.Typer(no_args_is_help=True, help="Accounts, one by exact address.")
-errors = Console(stderr=True)
-console = Console()
+console = Console(soft_wrap=True)
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The exact address.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -40,16 +40,21 @@ def list_command(
 ) -> None:
     """Every address with its state and the day of its last login.
 
-    With --json one object a line, as there may be very many.
+    With --json one object a line, as there may be very many. Exit code 1: some mailboxes could
+    not be read; the others are told all the same.
     """
-    found = summaries(mailboxes_of(load_config(config_file)))
-    for line in found:
+    unreadable = 0
+    for line in summaries(mailboxes_of(load_config(config_file))):
+        unreadable += line.state == "unreadable"
         if blocked and line.state != "blocked":
             continue
         if as_json:
             print(json.dumps(asdict(line)))  # noqa: T201 - the output
         else:
-            print(f"{line.last_login or '-':10}  {line.state:9}  {line.address}")  # noqa: T201 - as above
+            print(f"{line.last_login or '-':10}  {line.state:10}  {line.address}")  # noqa: T201 - as above
+    if unreadable:
+        complain(f"{unreadable} mailboxes could not be read")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -63,7 +68,8 @@ def show(address: Address, config_file: ConfigFile = DEFAULT_CONFIG, as_json: Js
     table = Table(show_header=False, box=None)
     for name, value in told.items():
         text = f"{value:,}" if isinstance(value, int) else str(value or "-")
-        table.add_row(name.replace("_", " "), text)
+        unit = " octets" if name in ("storage", "on_disk", "quota") else ""
+        table.add_row(name.replace("_", " "), text + unit)
     console.print(table)
 
 
@@ -79,11 +85,10 @@ def block_command(
     """
     config = load_config(config_file)
     mailbox = mailbox_of(config, address)
+    removal.bring_back(mailbox.path)  # where expiry has put it aside
     changed = block(mailbox, _owner(config), day_of(int(time.time())))
     ended = _end_sessions(mailbox.path.name)
     _tell(address, as_json, blocked=True, changed=changed, sessions_ended=ended)
-    if not ended:
-        errors.print(f"Sessions that are open go on: doveadm kick {address}", markup=False)
 
 
 @app.command("unblock")
@@ -95,10 +100,9 @@ def unblock_command(
     try:
         changed = unblock(mailbox)
     except NoHash:
-        errors.print(
+        complain(
             f"{address} was blocked without keeping its password, or had none: "
-            "`postern users delete` makes the address free again",
-            markup=False,
+            "`postern users delete` makes the address free again"
         )
         raise typer.Exit(1) from None
     _tell(address, as_json, blocked=False, changed=changed)
@@ -115,18 +119,22 @@ def delete(
 
     The address is free then: whoever logs in with it next has it. To keep somebody out, block it.
     """
-    mailbox = existing_mailbox(load_config(config_file), address)
+    config = load_config(config_file)
+    removal.bring_back(mailbox_of(config, address).path)  # where expiry has put it aside
+    mailbox = existing_mailbox(config, address)
     if not yes:
         typer.confirm(f"Delete {address} and all its mail for good?", abort=True, err=True)
-    _end_sessions(mailbox.path.name)
-    _tell(address, as_json, deleted=removal.remove(mailbox.path))
+    deleted = removal.remove(mailbox.path)
+    # Afterwards: a session that is ended first is opened again at once.
+    ended = _end_sessions(mailbox.path.name)
+    _tell(address, as_json, deleted=deleted, sessions_ended=ended)
 
 
 def _owner(config: Config) -> Owner:
     try:
         return Owner.named(config.mailboxes_user)
     except LookupError as error:
-        errors.print(str(error), markup=False)
+        complain(str(error))
         raise typer.Exit(1) from None
 
 
@@ -148,3 +156,5 @@ def _tell(address: str, as_json: bool, **facts: bool) -> None:
             f"{name.replace('_', ' ')}: {'yes' if fact else 'no'}" for name, fact in facts.items()
         )
         console.print(f"{address}: {', '.join(words)}", markup=False)
+    if facts.get("sessions_ended") is False:
+        complain(f"Sessions that are open go on: doveadm kick {address}")

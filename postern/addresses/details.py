@@ -18,9 +18,9 @@ class Summary:
 
     address: str
     state: str
-    """`active`, `blocked`, or `half-made` (no account)."""
+    """`active`, `blocked`, `half-made` (no account), or `unreadable`."""
     last_login: str | None
-    """A day, `2026-11-24`; None where there is no account."""
+    """A day, `2026-11-24`; None where there is no account, or it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,24 @@ class Details:
 
 
 def summaries(mailboxes: Mailboxes) -> Iterator[Summary]:
-    """Every mailbox, one by one, in no order."""
+    """Every mailbox, one by one, in no order; raises OSError where they cannot be listed."""
     for name in names(mailboxes.root, mailboxes.domain):
-        yield summary(Mailbox(mailboxes.root / name))
+        try:
+            yield summary(Mailbox(mailboxes.root / name))
+        except OSError:
+            yield Summary(name, "unreadable", None)
 
 
 def summary(mailbox: Mailbox) -> Summary:
-    """State and day of the last login."""
-    if mailbox.is_blocked():
-        state = "blocked"
-    else:
-        state = "active" if mailbox.password_hash() else "half-made"
-    login = None if state == "half-made" else mailbox.last_login()
-    day = None if login is None else time.strftime("%Y-%m-%d", time.gmtime(login))
-    return Summary(mailbox.path.name, state, day)
+    """State and day of the last login; raises OSError.
+
+    The hash is not read: who looks on needs no secret, and brings no mailbox back that expires.
+    """
+    login = mailbox.last_login()
+    if login is None:
+        return Summary(mailbox.path.name, "half-made", None)
+    state = "blocked" if mailbox.is_blocked() else "active"
+    return Summary(mailbox.path.name, state, time.strftime("%Y-%m-%d", time.gmtime(login)))
 
 
 def details(mailbox: Mailbox, quota: int) -> Details:

@@ -2,14 +2,15 @@
 
 import getpass
 import json
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from relay.mailbox import Mailbox
+from relay import removal
+from relay.mailbox import PASSWORD, Mailbox
+from tests.postern.commandline import Done, postern
 from tests.postern.expiry.relays import DOMAIN, account, message
 
 ADDRESS = f"someone12@{DOMAIN}"
@@ -31,10 +32,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "mail"
 
 
-def users(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def users(root: Path, *arguments: str, typed: str = "") -> Done:
     config = str(root.parent / "chatmail.ini")
-    command = [sys.executable, "-m", "postern", "users", *arguments, "--config", config]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return postern("users", *arguments, "--config", config, typed=typed)
 
 
 def test_list(root: Path) -> None:
@@ -49,11 +49,44 @@ def test_list(root: Path) -> None:
     assert users(root, "list", "--blocked").stdout.split()[-1] == f"another12@{DOMAIN}"
 
 
+def test_one_mailbox_in_trouble_hides_no_other(root: Path) -> None:
+    trouble = account(root, "trouble12")
+    (trouble / PASSWORD).unlink()
+    (trouble / PASSWORD).symlink_to(PASSWORD)
+    done = users(root, "list", "--json")
+    assert (done.returncode, done.stderr) == (1, "1 mailboxes could not be read\n")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["address"].partition("@")[0]: line["state"] for line in lines} == {
+        "someone12": "active",
+        "another12": "active",
+        "trouble12": "unreadable",
+    }
+    assert users(root, "show", trouble.name).stderr == (
+        f"{trouble / PASSWORD}: Too many levels of symbolic links\n"
+    )
+
+
+def test_the_hash_is_neither_told_nor_read(root: Path) -> None:
+    (root / ADDRESS / PASSWORD).write_bytes(b"\xff\xfe")
+    assert json.loads(users(root, "show", ADDRESS, "--json").stdout)["state"] == "active"
+    assert len(users(root, "list").stdout.splitlines()) == 2
+    for words in (("list",), ("show", f"another12@{DOMAIN}")):
+        assert "PLAIN" not in users(root, *words).stdout
+
+
+def test_who_looks_on_brings_no_mailbox_back_that_expires(root: Path) -> None:
+    removal.set_aside(root / ADDRESS)
+    (root / ADDRESS).mkdir()
+    assert users(root, "list").returncode == 0
+    assert json.loads(users(root, "show", ADDRESS, "--json").stdout)["state"] == "half-made"
+    assert removal.aside_of(root / ADDRESS).exists()
+
+
 def test_show(root: Path) -> None:
     told = json.loads(users(root, "show", ADDRESS.upper(), "--json").stdout)
     assert (told["messages"], told["storage"], told["tokens"]) == (2, 1500, 1)
     assert told["last_login"] == "2026-11-22"
-    assert "500" in users(root, "show", ADDRESS).stdout
+    assert "1,500 octets" in users(root, "show", ADDRESS).stdout
 
 
 def test_block_and_unblock(root: Path) -> None:
@@ -61,13 +94,62 @@ def test_block_and_unblock(root: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["changed"] is True
     assert Mailbox(root / ADDRESS).is_blocked()
-    assert users(root, "unblock", ADDRESS).returncode == 0
+    unblocked = json.loads(users(root, "unblock", ADDRESS, "--json").stdout)
+    assert unblocked == {"address": ADDRESS, "blocked": False, "changed": True}
     assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
 
 
+def test_one_that_never_had_a_password_is_freed_by_deletion(root: Path) -> None:
+    users(root, "block", f"nobody123@{DOMAIN}")
+    done = users(root, "unblock", f"nobody123@{DOMAIN}")
+    assert (done.returncode, "postern users delete" in done.stderr) == (1, True)
+    assert users(root, "delete", f"nobody123@{DOMAIN}", "--yes").returncode == 0
+    assert not (root / f"nobody123@{DOMAIN}").exists()
+
+
+@pytest.mark.parametrize("command", ["block", "delete"])
+def test_what_expiry_has_put_aside_is_meant_too(root: Path, command: str) -> None:
+    removal.set_aside(root / ADDRESS)
+    options = ("--yes",) if command == "delete" else ()
+    assert users(root, command, ADDRESS, *options).returncode == 0
+    assert Mailbox(root / ADDRESS).password_hash() is None
+    if command == "block":
+        users(root, "unblock", ADDRESS)
+        assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
+
+
+DOVEADM = """#!/bin/sh
+echo "$@" "$(ls {root})" >> {root}/../asked
+exit {code}
+"""
+
+
+@pytest.mark.parametrize(("code", "ended"), [(0, True), (68, True), (75, False)])
+@pytest.mark.parametrize("command", ["block", "delete"])
+def test_open_sessions_are_ended_once_nobody_can_log_in(
+    root: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int, ended: bool
+) -> None:
+    (root.parent / "doveadm").write_text(DOVEADM.format(root=root, code=code))
+    (root.parent / "doveadm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(root.parent), prepend=os.pathsep)
+    options = ("--yes",) if command == "delete" else ()
+    done = users(root, command, ADDRESS, *options, "--json")
+    assert (done.returncode, json.loads(done.stdout)["sessions_ended"]) == (0, ended)
+    assert (f"doveadm kick {ADDRESS}" in done.stderr) is not ended
+    asked = (root.parent / "asked").read_text()
+    assert asked.startswith(f"kick {ADDRESS} ")
+    assert (ADDRESS in asked.partition(f"kick {ADDRESS} ")[2]) == (command == "block")
+
+
 def test_delete_asks_first(root: Path) -> None:
-    assert users(root, "delete", ADDRESS).returncode == 1
-    assert (root / ADDRESS).exists()
+    for typed in ("", "n\n"):
+        assert users(root, "delete", ADDRESS, typed=typed).returncode == 1
+        assert (root / ADDRESS).exists()
+    done = users(root, "delete", ADDRESS, "--json", typed="y\n")
+    assert json.loads(done.stdout)["deleted"] is True
+    assert f"Delete {ADDRESS} and all its mail for good?" in done.stderr
+    assert not (root / ADDRESS).exists()
+    account(root, "someone12")
     assert users(root, "delete", ADDRESS, "--yes").returncode == 0
     assert [path.name for path in root.iterdir()] == [f"another12@{DOMAIN}"]
 
