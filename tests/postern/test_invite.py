@@ -2,8 +2,6 @@
 
 import getpass
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from doveauth.invitations import Invitations
 from postern.inviting import expiry
 from relay.config import read_config
 from relay.mailbox import Owner
+from tests.postern.commandline import Done, postern
 
 
 @pytest.fixture
@@ -26,9 +25,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def invite(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "postern", "invite", *arguments, "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def invite(config: Path, *arguments: str) -> Done:
+    return postern("invite", *arguments, "--config", str(config))
 
 
 def test_create_list_revoke(config: Path) -> None:
@@ -43,7 +41,8 @@ def test_create_list_revoke(config: Path) -> None:
     store = Invitations.of(read_config(config), Owner.named(getpass.getuser()))
     assert store.redeem(made["token"], "someone12@example.org", "p", int(time.time()))
     assert "4 of 5" in invite(config, "list").stdout
-    assert invite(config, "revoke", str(made["id"])).returncode == 0
+    revoked = invite(config, "revoke", str(made["id"]), "--json")
+    assert json.loads(revoked.stdout) == {"id": made["id"], "revoked": True}
     again = invite(config, "revoke", str(made["id"]))
     assert (again.returncode, again.stderr.strip()) == (1, f"There is no invitation {made['id']}.")
 
@@ -67,10 +66,31 @@ def test_an_expiry(text: str | None, end: int | None) -> None:
     assert expiry(text, 0) == end
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "2027-13-01", "tomorrow", "7 d"])
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "2027-13-01", "tomorrow", "7 d", "99999w"])
 def test_no_expiry(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="2027-01-31"):
         expiry(text, 0)
+
+
+@pytest.mark.parametrize("text", ["0h", "1970-01-01", "1970-01-02"])
+def test_one_that_nobody_could_use_is_not_made(config: Path, text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is past"):
+        expiry(text, 86_400)
+    done = invite(config, "create", "--expires", text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--expires" in done.stderr
+    assert json.loads(invite(config, "list", "--json").stdout) == []
+
+
+def test_a_label_is_shown_as_it_was_given(config: Path) -> None:
+    invite(config, "create", "--label", "[red]club[/] :cat:")
+    assert "[red]club[/] :cat:" in invite(config, "list").stdout
+
+
+def test_the_list_tells_which_are_over(config: Path) -> None:
+    store = Invitations.of(read_config(config), Owner.named(getpass.getuser()))
+    store.create(1, 86_400, "old")
+    assert "1970-01-02 00:00, expired" in invite(config, "list").stdout
 
 
 def test_trouble_is_said_in_a_line(config: Path) -> None:
