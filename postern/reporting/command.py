@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from postern.options import DEFAULT_CONFIG, ConfigFile, load_config, mailboxes_of
+from postern.options import DEFAULT_CONFIG, ConfigFile, complain, load_config, mailboxes_of
 from postern.reporting.gather import gather
 from postern.reporting.outputs import show, write_html, write_textfile
 
@@ -34,8 +34,14 @@ def command(
 ) -> None:
     """How the relay is used: accounts by last login, size, messages and devices.
 
-    Numbers only, no address. Prints tables, unless a file or JSON is asked for.
+    Numbers only, no address. Prints tables, unless a file or JSON is asked for. Exit code 1: some
+    mailboxes could not be read, and are counted as such.
     """
+    if textfile is not None and textfile.suffix != ".prom":
+        # node_exporter would never read it.
+        raise typer.BadParameter(
+            f"{textfile}: its name must end with .prom", param_hint="'--textfile'"
+        )
     config = load_config(config_file)
     now = int(time.time())
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -56,5 +62,5 @@ def command(
     elif textfile is None and html is None:
         show(statistics, Console())
     if statistics.unreadable:
-        errors.print(f"{statistics.unreadable} mailboxes could not be read; are you root?")
+        complain(f"{statistics.unreadable} mailboxes could not be read")
         raise typer.Exit(1)

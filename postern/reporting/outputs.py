@@ -1,8 +1,10 @@
 """A report as a table, as Prometheus' text, as a page with plots."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rich.console import Console
 from rich.table import Table
 
@@ -19,17 +21,17 @@ _WORDS = {
     "half_made": "half-made mailboxes",
     "unreadable": "mailboxes that could not be read",
     "messages": "messages",
-    "storage_octets": "MB that quota counts",
-    "on_disk_octets": "MB on disk",
+    "storage_octets": "octets that quota counts",
+    "on_disk_octets": "octets on disk",
     "devices": "devices that push wakes",
 }
 
 
 def show(statistics: Statistics, console: Console) -> None:
     """Print tables."""
-    table = Table(title="Mailboxes", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
+    table = Table(title="Mailboxes", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
     for words, number in _totals(statistics):
         table.add_row(words, f"{number:,}")
     console.print(table)
@@ -43,7 +45,10 @@ def show(statistics: Statistics, console: Console) -> None:
 
 
 def write_textfile(statistics: Statistics, path: Path) -> None:
-    """Write for node_exporter's textfile collector, in place of an older file; raises OSError."""
+    """Write for node_exporter's textfile collector, in place of an older file; raises OSError.
+
+    A range's label `at_most` is its upper bound; what is in the ranges below it is not counted.
+    """
     registry = CollectorRegistry()
     for name, number in statistics.totals().items():
         Gauge(f"{PREFIX}_{name}", f"Number of {_WORDS[name]}.", registry=registry).set(number)
@@ -52,7 +57,8 @@ def write_textfile(statistics: Statistics, path: Path) -> None:
         for bucket in distribution.buckets():
             bound = "+Inf" if bucket.bound is None else str(bucket.bound)
             gauge.labels(bound).set(bucket.accounts)
-    write_to_textfile(str(path), registry)
+    with _replacing(path) as draft:
+        draft.write_bytes(generate_latest(registry))
 
 
 def write_html(statistics: Statistics, path: Path, domain: str, date: str) -> None:
@@ -67,13 +73,27 @@ def write_html(statistics: Statistics, path: Path, domain: str, date: str) -> No
         ]
         plots.append({"title": title, "bars": bars})
     values = {"domain": domain, "date": date, "totals": _totals(statistics), "plots": plots}
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(render("report.html", values), encoding="utf-8")
-    draft.replace(path)
+    with _replacing(path) as draft:
+        draft.write_text(render("report.html", values), encoding="utf-8")
 
 
 def _totals(statistics: Statistics) -> list[tuple[str, int]]:
     return [
-        (_WORDS[name], number // _MB if name.endswith("_octets") else number)
+        (_WORDS[name].replace("octets", "MB"), number // _MB)
+        if name.endswith("_octets")
+        else (_WORDS[name], number)
         for name, number in statistics.totals().items()
     ]
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A draft that takes the place of `path` once it is written; an OSError names `path`."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -34,6 +34,8 @@ class Distribution:
 
     bounds: tuple[int, ...]
     unit: str
+    whole: bool = True
+    """Whether there is nothing between two whole numbers of it."""
     counts: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,7 +48,11 @@ class Distribution:
 
     def buckets(self) -> list[Bucket]:
         """Each range, with its label."""
-        labels = [f"up to {bound:,}{self.unit}" for bound in self.bounds]
+        labels, low = [], 0
+        for bound in self.bounds:
+            span = f"{bound:,}" if low == bound else f"{low:,} to {bound:,}"
+            labels.append(span + self.unit)
+            low = bound + 1 if self.whole else bound
         labels.append(f"over {self.bounds[-1]:,}{self.unit}")
         bounds = (*self.bounds, None)
         return [Bucket(*each) for each in zip(labels, bounds, self.counts, strict=True)]
@@ -66,7 +72,9 @@ class Statistics:
     on_disk: int = 0
     devices: int = 0
     logins: Distribution = field(default_factory=lambda: Distribution(LOGIN_DAYS, " days"))
-    sizes: Distribution = field(default_factory=lambda: Distribution(STORAGE_MB, " MB"))
+    sizes: Distribution = field(
+        default_factory=lambda: Distribution(STORAGE_MB, " MB", whole=False)
+    )
     counts: Distribution = field(default_factory=lambda: Distribution(MESSAGES, ""))
     tokens: Distribution = field(default_factory=lambda: Distribution(DEVICES, ""))
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -14,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from postern.addresses.details import Details
 from postern.reporting.statistics import Distribution, Statistics
 from relay.mailbox import ENFORCE, METADATA, PASSWORD
+from tests.postern.commandline import Done, postern
 
 DOMAIN = "example.org"
 DAY = 86400
@@ -55,9 +54,8 @@ def mailbox(
         os.utime(path / PASSWORD, (day, day))
 
 
-def report(relay: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "postern", "report", "--config", str(relay / "chatmail.ini")]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+def report(relay: Path, *arguments: str) -> Done:
+    done = postern("report", "--config", str(relay / "chatmail.ini"), *arguments)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -91,6 +89,49 @@ def test_the_textfile_is_prometheus_and_takes_the_place_of_an_older_one(relay: P
     logins = families["postern_mailboxes_by_login_days"].samples
     assert {each.labels["at_most"]: each.value for each in logins}["+Inf"] == 1
     assert sorted(each.name for each in relay.iterdir()) == ["chatmail.ini", "mail", path.name]
+    storage = families["postern_mailboxes_storage_octets"]
+    assert (storage.samples[0].value, storage.documentation) == (
+        2_001_005,
+        "Number of octets that quota counts.",
+    )
+
+
+def test_a_textfile_that_nobody_would_read_is_wrong_usage(relay: Path) -> None:
+    done = postern(
+        "report", "--config", str(relay / "chatmail.ini"), "--textfile", str(relay / "out.txt")
+    )
+    assert (done.returncode, ".prom" in done.stderr) == (2, True)
+    assert not (relay / "out.txt").exists()
+
+
+@pytest.mark.parametrize("option", ["--textfile", "--html"])
+@pytest.mark.parametrize(
+    ("name", "says"), [("none/out.prom", "No such file"), ("dir.prom", "Is a directory")]
+)
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(
+    relay: Path, option: str, name: str, says: str
+) -> None:
+    (relay / "dir.prom").mkdir()
+    before = sorted(relay.iterdir())
+    done = postern("report", "--config", str(relay / "chatmail.ini"), option, str(relay / name))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{relay / name}: {says}")
+    assert sorted(relay.iterdir()) == before
+
+
+def test_a_hash_that_is_no_text_is_nobodys_business(relay: Path) -> None:
+    (relay / "mail" / f"today0001@{DOMAIN}" / PASSWORD).write_bytes(b"\xff\xfe")
+    assert json.loads(report(relay, "--json").stdout)["accounts"] == 3
+
+
+def test_what_cannot_be_read_is_counted_and_the_rest_is_told(relay: Path) -> None:
+    password = relay / "mail" / f"today0001@{DOMAIN}" / PASSWORD
+    password.unlink()
+    password.symlink_to(PASSWORD)
+    done = postern("report", "--config", str(relay / "chatmail.ini"), "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "1 mailboxes could not be read\n")
+    assert (told["unreadable"], told["accounts"]) == (1, 2)
 
 
 def test_the_page_needs_nothing_else(relay: Path) -> None:
@@ -111,7 +152,7 @@ def test_the_page_needs_nothing_else(relay: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("--textfile",), ("--html",)])
 def test_nobody_is_named(relay: Path, arguments: tuple[str, ...]) -> None:
-    target = relay / "out"
+    target = relay / "out.prom"
     words = (*arguments, str(target)) if arguments and arguments != ("--json",) else arguments
     told = report(relay, *words).stdout + (target.read_text() if target.exists() else "")
     assert told
@@ -129,11 +170,20 @@ def test_no_mailboxes_directory_is_a_line_and_not_a_traceback(tmp_path: Path) ->
     (tmp_path / "chatmail.ini").write_text(
         f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {tmp_path}/none\n"
     )
-    command = [sys.executable, "-m", "postern", "report", "--config", f"{tmp_path}/chatmail.ini"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = postern("report", "--config", f"{tmp_path}/chatmail.ini")
     assert done.returncode == 1
     assert "No such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ranges_do_not_seem_to_overlap() -> None:
+    def labels(distribution: Distribution) -> list[str]:
+        return [bucket.label for bucket in distribution.buckets()]
+
+    assert labels(Distribution((0, 1, 10), "")) == ["0", "1", "2 to 10", "over 10"]
+    assert labels(Distribution((1, 7), " days")) == ["0 to 1 days", "2 to 7 days", "over 7 days"]
+    sizes = Distribution((1, 1000), " MB", whole=False)
+    assert labels(sizes) == ["0 to 1 MB", "1 to 1,000 MB", "over 1,000 MB"]
 
 
 @pytest.mark.parametrize(("value", "at"), [(0, 0), (1, 0), (1.5, 1), (10, 1), (11, 2)])
