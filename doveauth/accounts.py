@@ -19,12 +19,12 @@ from typing import Protocol
 
 from doveauth import policy
 from doveauth.admissions import Admissions, NoAdmissions
-from doveauth.batches import Batches, Reader
 from doveauth.figures import Figures
 from doveauth.hashing import hash_password, new_salt
 from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
 from relay.address import Address, InvalidAddress
+from relay.batches import Batches, Reader
 from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner, create_all
 
 log = logging.getLogger(__name__)

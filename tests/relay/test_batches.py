@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from doveauth.batches import Reader
+from relay.batches import Reader
 from tests.support import DEADLINE
 
 MAX_BATCH = 16
