@@ -3,7 +3,9 @@
 import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.support import DEADLINE, Daemon, daemon, poll
 pytestmark = pytest.mark.e2e
 
 NAME = "someone12@example.org"
+OTHER = "someone34@example.org"
 MAIL_USER = "mail"
 """A user that every Debian has and that owns no file here."""
 
@@ -115,11 +118,25 @@ class Relay:
         self.mailboxes = directory / "mail"
         for name, text in configuration(directory).items():
             (directory / name).write_text(text)
-        (directory / "chatmail.ini").write_text(
-            f"[params]\nmail_domain = example.org\nmailboxes_dir = {self.mailboxes}\n"
-            f"mailboxes_user = {MAIL_USER}\nnocreate_path = {directory}/nocreate\n"
-            "max_load_1m = 1000\nmin_available_memory = 1M\nmin_free_disk_space = 1M\n"
-        )
+
+    def remember_logins(self) -> None:
+        """Have Dovecot cache what it is answered, for longer than a test takes."""
+        with (self._directory / "dovecot.conf").open("a") as conf:
+            conf.write("auth_cache_size = 1M\nauth_cache_ttl = 1 hour\n")
+            conf.write("auth_cache_negative_ttl = 1 hour\n")
+
+    def _configure(self, **changes: str) -> None:
+        values = {
+            "mail_domain": "example.org",
+            "mailboxes_dir": str(self.mailboxes),
+            "mailboxes_user": MAIL_USER,
+            "nocreate_path": f"{self._directory}/nocreate",
+            "max_load_1m": "1000",
+            "min_available_memory": "1M",
+            "min_free_disk_space": "1M",
+        }
+        lines = "".join(f"{key} = {value}\n" for key, value in (values | changes).items())
+        (self._directory / "chatmail.ini").write_text(f"[params]\n{lines}")
 
     @contextlib.contextmanager
     def dovecot(self) -> Iterator[None]:
@@ -133,7 +150,9 @@ class Relay:
                 process.wait(DEADLINE)
 
     @contextlib.contextmanager
-    def doveauth(self) -> Iterator[Daemon]:
+    def doveauth(self, **changes: str) -> Iterator[Daemon]:
+        """A running doveauth; `changes` are keys of its configuration."""
+        self._configure(**changes)
         arguments = ["-m", "doveauth", "--config", str(self._directory / "chatmail.ini")]
         for name in ("auth", "last-login", "lookups"):
             arguments += [f"--{name}-socket", str(self._directory / name)]
@@ -148,21 +167,27 @@ class Relay:
         command = ["doveadm", "-c", str(self._directory / "dovecot.conf"), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=3 * DEADLINE)
 
-    def login(self, name: str, password: str) -> str:
-        """`ok`, `wrong` or `later`, as a client would be told."""
-        done = self.doveadm("auth", "test", name, password)
+    def login(self, name: str, password: str, remote: str = "") -> str:
+        """`ok`, `wrong` or `later`, as a client at `remote` would be told."""
+        where = ("-x", f"rip={remote}") if remote else ()
+        done = self.doveadm("auth", "test", *where, name, password)
         if done.returncode == 0:
             return "ok"
         return "later" if "code=temp_fail" in done.stdout else "wrong"
 
 
 @pytest.fixture
-def relay(socket_dir: Path) -> Iterator[Relay]:
+def files(socket_dir: Path) -> Relay:
+    """One that Dovecot is not started for yet."""
     # Dovecot's own processes, which are not root, have to get at the sockets.
     socket_dir.chmod(0o755)
-    relay = Relay(socket_dir)
-    with relay.dovecot():
-        yield relay
+    return Relay(socket_dir)
+
+
+@pytest.fixture
+def relay(files: Relay) -> Iterator[Relay]:
+    with files.dovecot():
+        yield files
 
 
 PASSWORD = "pass\"w\\or'd /with everything"
@@ -174,8 +199,11 @@ def test_dovecot_logs_users_in_makes_them_and_lists_them(relay: Relay) -> None:
         assert relay.login(NAME, PASSWORD) == "ok"
         assert relay.login(NAME, PASSWORD) == "ok"
         assert relay.login(NAME.upper(), PASSWORD) == "ok"
-        assert relay.doveadm("user", "*").stdout.split() == [NAME]
-        assert relay.doveadm("-f", "flow", "mailbox", "status", "-A", "messages", "INBOX").stdout
+        assert relay.login(OTHER, PASSWORD) == "ok"
+        assert sorted(relay.doveadm("user", "*").stdout.split()) == sorted([NAME, OTHER])
+        everybody = relay.doveadm("-f", "tab", "mailbox", "status", "-A", "messages", "INBOX")
+        assert everybody.returncode == 0
+        assert {line.split()[0] for line in everybody.stdout.splitlines()} >= {NAME, OTHER}
         user = relay.doveadm("user", "-f", "home", NAME)
         assert user.stdout.strip() == str(relay.mailboxes / NAME)
     assert (relay.mailboxes / NAME).owner() == MAIL_USER
@@ -212,6 +240,19 @@ def test_a_doveauth_that_is_away_is_a_temporary_failure(relay: Relay) -> None:
 
 
 @pytest.mark.slow
+def test_a_crowd_that_waits_for_a_doveauth_without_a_turn_is_let_in(relay: Relay) -> None:
+    names = [f"crowd{number:04}@example.org" for number in range(20)]
+    with relay.doveauth() as running, ThreadPoolExecutor(len(names)) as clients:
+        assert [relay.login(name, PASSWORD) for name in names] == ["ok"] * len(names)
+        running.process.send_signal(signal.SIGSTOP)
+        waiting = [clients.submit(relay.login, name, PASSWORD) for name in names]
+        # Long enough for all to have asked, shorter than anybody waits.
+        time.sleep(2)
+        running.process.send_signal(signal.SIGCONT)
+        assert [each.result() for each in waiting] == ["ok"] * len(names)
+
+
+@pytest.mark.slow
 def test_a_doveauth_that_hangs_is_a_temporary_failure(relay: Relay) -> None:
     with relay.doveauth() as running:
         assert relay.login(NAME, PASSWORD) == "ok"
@@ -232,3 +273,74 @@ def test_a_disk_in_trouble_is_a_temporary_failure(relay: Relay) -> None:
         relay.mailboxes.unlink()
         relay.mailboxes.with_name("aside").rename(relay.mailboxes)
         assert relay.login(NAME, PASSWORD) == "ok"
+
+
+def test_a_machine_in_need_asks_newcomers_to_come_again(relay: Relay) -> None:
+    with relay.doveauth():
+        assert relay.login(NAME, PASSWORD) == "ok"
+    with relay.doveauth(min_free_disk_space="1000T") as running:
+        assert relay.login(NAME, PASSWORD) == "ok"
+        assert relay.login(OTHER, PASSWORD) == "later"
+        running.wait_for_log("less disk space is free than min_free_disk_space (1 times)")
+    with relay.doveauth():
+        assert relay.login(OTHER, PASSWORD) == "ok"
+
+
+def test_a_clients_network_is_known_by_the_address_that_dovecot_passes_on(relay: Relay) -> None:
+    with relay.doveauth(max_creations_per_hour_per_network="1") as running:
+        assert relay.login(NAME, PASSWORD, "192.0.2.1") == "ok"
+        assert relay.login(OTHER, PASSWORD, "192.0.2.2") == "later"
+        running.wait_for_log("max_creations_per_hour_per_network (1 times)")
+        assert relay.login(NAME, PASSWORD, "192.0.2.2") == "ok"
+        assert relay.login("someone56@example.org", PASSWORD, "2001:db8::1") == "ok"
+        assert relay.login(OTHER, PASSWORD, "2001:db8::2") == "later"
+        assert relay.login(OTHER, PASSWORD, "198.51.100.1") == "ok"
+        assert "192.0.2" not in running.log
+
+
+@pytest.mark.parametrize("trouble", ["away", "disk", "short"])
+def test_no_trouble_is_remembered_as_a_wrong_password(files: Relay, trouble: str) -> None:
+    files.remember_logins()
+    with files.dovecot():
+        if trouble == "away":
+            assert files.login(NAME, PASSWORD) == "later"
+        elif trouble == "disk":
+            files.mailboxes.mkdir()
+            with files.doveauth():
+                files.mailboxes.rmdir()
+                files.mailboxes.write_text("no directory any more")
+                assert files.login(NAME, PASSWORD) == "later"
+                files.mailboxes.unlink()
+        else:
+            with files.doveauth(min_free_disk_space="1000T"):
+                assert files.login(NAME, PASSWORD) == "later"
+        with files.doveauth():
+            assert files.login(NAME, PASSWORD) == "ok"
+            assert files.login(NAME, PASSWORD + "x") == "wrong"
+            assert files.login(NAME, PASSWORD) == "ok"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../x12345@example.org",
+        "/etc/pass@example.org",
+        "some+tag1@example.org",
+        "someone12+tag@example.org",
+        "someone1.@example.org",
+        "someone12@example.org.",
+        "ѕomeone12@example.org",
+        "some\none12@example.org",
+        "some\tone12@example.org",
+        'some"one1@example.org',
+        "postmaster@example.org",
+        "a" * 3000 + "@example.org",
+    ],
+    ids=lambda name: ascii(name[:24]),
+)
+def test_a_hostile_name_makes_nothing(relay: Relay, name: str) -> None:
+    with relay.doveauth(username_min_length="1", username_max_length="64"):
+        assert relay.login(NAME, PASSWORD) == "ok"
+        assert relay.login(name, PASSWORD) != "ok"
+        assert relay.doveadm("user", name).returncode != 0
+    assert [path.name for path in relay.mailboxes.iterdir()] == [NAME]
