@@ -4,10 +4,11 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -24,7 +25,8 @@ directory; each program has a fresh tree, made the same way. `postern expire --r
 to end, beside a walk in one thread that lists and stats every file and deletes what is due, as the
 scripts of existing relays do. Rates are messages looked at, a second. Memory is the most that any
 one process had resident, and all of them together."""
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.1
+"""A look costs what is looked at some milliseconds of a core: seldom enough not to slow it."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,22 +139,48 @@ def run(plan: Plan, report: Callable[[str], None]) -> Result:
 
 def _walked(mailboxes: int, place: Path, arguments: list[str]) -> Walk:
     began = time.perf_counter()
-    largest = together = 0.0
-    with subprocess.Popen(  # noqa: S603 - our own modules
-        [sys.executable, "-m", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
-    ) as process:
-        while process.poll() is None:
-            resident = _resident(process.pid)
-            largest = max(largest, *resident)
-            together = max(together, sum(resident))
-            time.sleep(_POLL_SECONDS)
+    command = [sys.executable, "-m", *arguments]
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process,  # noqa: S603 - our own modules
+        _Memory(process.pid) as memory,
+    ):
+        process.wait()
         seconds = time.perf_counter() - began
     if process.returncode:
         raise BenchProblem(f"{arguments[0]} ended with {process.returncode}")
     left = tree.messages(place / "mail")
     if left != mailboxes * tree.MESSAGES // 2:
         raise BenchProblem(f"{arguments[0]} left {left} messages")
-    return Walk(mailboxes=mailboxes, seconds=seconds, largest_mb=largest, together_mb=together)
+    return Walk(
+        mailboxes=mailboxes,
+        seconds=seconds,
+        largest_mb=memory.largest,
+        together_mb=memory.together,
+    )
+
+
+class _Memory:
+    """Looks at a process and its children every so often while the block runs."""
+
+    def __init__(self, pid: int) -> None:
+        self.largest = self.together = 0.0
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_POLL_SECONDS):
+            resident = _resident(self._pid)
+            self.largest = max(self.largest, *resident)
+            self.together = max(self.together, sum(resident))
 
 
 def _resident(parent: int) -> list[float]:

@@ -20,8 +20,9 @@ from postern.expiry.run import Refused, check_clock, run
 from postern.expiry.tally import Tally
 from postern.options import DEFAULT_CONFIG, ConfigFile, existing_mailbox, load_config
 
-WORKERS = min(2 * (os.cpu_count() or 1), 8)
-"""More than there are cores: much of the time is waiting for the disk."""
+WORKERS = min(4 * (os.cpu_count() or 1), 8)
+"""More than there are cores: much of the time is waiting for the disk, for an inode to be read or,
+where the file system is mounted with `discard`, for each file's blocks to be given back."""
 errors = Console(stderr=True)
 
 

@@ -5,7 +5,6 @@ and unlinked relative to it (openat(2), fstatat(2), unlinkat(2)). A file or fold
 meanwhile is no fault: deliveries, clients and logins go on.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -20,20 +19,27 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-@contextlib.contextmanager
-def opened(name: str, parent: int | None = None) -> Iterator[int | None]:
+class opened:  # noqa: N801 - used as a function, like those of contextlib
     """A directory's descriptor; None where there is none of that name, or a link."""
-    try:
-        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-    except OSError as error:
-        if error.errno not in _NO_DIRECTORY:
-            raise
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+
+    __slots__ = ("_descriptor", "_name", "_parent")
+
+    def __init__(self, name: str, parent: int | None = None) -> None:
+        self._name = name
+        self._parent = parent
+
+    def __enter__(self) -> int | None:
+        self._descriptor: int | None = None
+        try:
+            self._descriptor = os.open(self._name, _DIRECTORY, dir_fd=self._parent)
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY:
+                raise
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 class Contents(NamedTuple):

@@ -28,6 +28,7 @@ STALE_TMP = 36 * HOUR
 _SIZES = (",W=", ",S=")
 _SIZE = re.compile(r"([0-9]{1,15})(?=[,:]|$)")
 _FLAGS = re.compile(r":2,([A-Za-z]*)$")
+_DRAFTS = (".password-", "metadata.json.")
 _DRAFT = re.compile(r"\.password-[0-9]+-[0-9]+|metadata\.json\.[A-Za-z0-9_]{8}")
 
 
@@ -91,7 +92,7 @@ def counted(name: str, octets: int) -> int:
 
 def is_draft(name: str) -> bool:
     """Whether a file in a mailbox's own directory is one that a crash may leave half-written."""
-    return _DRAFT.fullmatch(name) is not None
+    return name.startswith(_DRAFTS) and _DRAFT.fullmatch(name) is not None
 
 
 def over_quota(total: int, quota: int) -> bool:

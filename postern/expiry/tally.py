@@ -22,5 +22,8 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Count in what another worker did."""
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_COUNTS = tuple(each.name for each in fields(Tally))
