@@ -34,6 +34,15 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.005)
 
 
+def fill(disk: Path) -> Path:
+    """Leave no octet free on a small file system; the file that takes them all."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError):
+        ballast.write_bytes(bytes(1 << 24))
+    assert os.statvfs(disk).f_bavail == 0
+    return ballast
+
+
 class DictClient:
     """Dovecot's side of a dict connection, a line at a time."""
 

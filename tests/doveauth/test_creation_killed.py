@@ -1,77 +1,76 @@
 """Creation that is killed at any of its steps, or finds the disk full."""
 
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from relay.mailbox import PASSWORD, Mailbox, Owner
+from tests.killing import steps_killed
+from tests.support import fill
 
 DAY = 1795305600
 OWNER = Owner(os.geteuid(), os.getegid())
 HASH = "{SHA512-CRYPT}$6$salt$hash"
-CHILD = """
-import os, signal, sys
+FIRST = "{SHA512-CRYPT}$6$salt$first"
+CALLS = "mkdir open write close utime fsync link unlink chown"
+CREATION = """
 from pathlib import Path
-left = int(sys.argv[2])
+from relay.mailbox import Mailbox, Owner, create_all
 
-def counted(function):
-    def call(*arguments, **named):
-        global left
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-        return function(*arguments, **named)
-    return call
-
-for name in ("mkdir", "open", "close", "utime", "fsync", "link", "unlink", "chown"):
-    setattr(os, name, counted(getattr(os, name)))
-from relay.mailbox import Mailbox, Owner
-owner = Owner(os.geteuid(), os.getegid())
-Mailbox(Path(sys.argv[1])).create("{SHA512-CRYPT}$6$salt$first", owner, 0)
+def work(step):
+    # They are made together, as those who come at the same time are.
+    paths = [Path(sys.argv[3], f"{kind}-{step:04}@example.org") for kind in "abc"]
+    accounts = [(Mailbox(path), sys.argv[4]) for path in paths]
+    create_all(accounts, Owner(os.geteuid(), os.getegid()), 0)
 """
 
 
 def test_killed_at_any_step_it_is_whole_or_no_account_and_the_next_login_completes_it(
     tmp_path: Path,
 ) -> None:
-    for step in range(100):
-        path = tmp_path / f"someone{step:02}@example.org"
-        done = subprocess.run([sys.executable, "-c", CHILD, str(path), str(step)], check=False)
-        mailbox = Mailbox(path)
-        held = mailbox.password_hash()
-        assert held in (None, "{SHA512-CRYPT}$6$salt$first")
-        assert not mailbox.is_blocked()
-        assert mailbox.create(HASH, OWNER, DAY) == (held or HASH)
-        if done.returncode == 0:
-            assert step > 10
-            return
-        assert done.returncode == -signal.SIGKILL
-    pytest.fail("the creation never came to its end")
+    killed = steps_killed(CALLS, CREATION, [str(tmp_path), FIRST])
+    assert killed > 30
+    states = set()
+    for step in range(killed + 1):
+        mailboxes = [Mailbox(tmp_path / f"{kind}-{step:04}@example.org") for kind in "abc"]
+        held = [mailbox.password_hash() for mailbox in mailboxes]
+        assert set(held) <= {None, FIRST}
+        assert not any(mailbox.is_blocked() for mailbox in mailboxes)
+        made = [mailbox.create(HASH, OWNER, DAY) for mailbox in mailboxes]
+        assert made == [each or HASH for each in held]
+        states.add(held.count(FIRST))
+    assert states == {0, 1, 2, 3}
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own without a free octet."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
+def test_nothing_is_answered_that_a_power_cut_could_take_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    fsync, link = os.fsync, os.link
+
+    def recorded_fsync(descriptor: int) -> None:
+        done.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def recorded_link(source: Path, target: Path) -> None:
+        done.append(("link", str(source)))
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "link", recorded_link)
+    mailbox = Mailbox(tmp_path / "someone12@example.org")
+    mailbox.create(HASH, OWNER, DAY)
+    (at,) = (number for number, (what, _) in enumerate(done) if what == "link")
+    # The hash before its name, and the names of file and directory before the answer.
+    assert ("fsync", done[at][1]) in done[:at]
+    assert {("fsync", str(mailbox.path)), ("fsync", str(tmp_path))} <= set(done[at:])
 
 
 @pytest.mark.e2e
-def test_a_full_disk_leaves_no_account_and_none_without_its_hash(full_disk: Path) -> None:
-    ballast = full_disk / "ballast"
-    with pytest.raises(OSError, match="No space left"):
-        ballast.write_bytes(bytes(1 << 20))
-    mailbox = Mailbox(full_disk / "someone12@example.org")
+def test_a_full_disk_leaves_no_account_and_none_without_its_hash(small_disk: Path) -> None:
+    ballast = fill(small_disk)
+    mailbox = Mailbox(small_disk / "someone12@example.org")
     with pytest.raises(OSError, match="No space left"):
         mailbox.create(HASH, OWNER, DAY)
     assert mailbox.password_hash() is None
