@@ -22,8 +22,12 @@ def delay(failures: int, chance: float) -> float:
     """Seconds to wait after so many failures in a row (from 1); `chance` is in [0, 1)."""
     # The exponent is bounded before the power is taken: a huge one would overflow.
     wanted = FIRST_DELAY * GROWTH ** min(failures - 1, 16)
-    spread = 1 - SPREAD + 2 * SPREAD * chance
-    return min(min(wanted, MAX_DELAY) * spread, MAX_DELAY)
+    return min(spread(min(wanted, MAX_DELAY), chance), MAX_DELAY)
+
+
+def spread(seconds: float, chance: float) -> float:
+    """About so many seconds, by chance, which is in [0, 1)."""
+    return seconds * (1 - SPREAD + 2 * SPREAD * chance)
 
 
 def retry_after(header: str, now: float) -> float:

@@ -30,6 +30,11 @@ class Figures:
         self.in_flight = Gauge(
             "metadata_pushes_in_flight", "Requests under way.", registry=self.registry
         )
+        self.shut = Gauge(
+            "metadata_gateway_shut",
+            "1 while the gateway takes nothing and is only probed, 0 while it is well.",
+            registry=self.registry,
+        )
         self._owed = Gauge("metadata_pushes_owed", "Pushes in the queue.", registry=self.registry)
         self._oldest = Gauge(
             "metadata_oldest_push_seconds",

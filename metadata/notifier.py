@@ -3,6 +3,9 @@
 A push leaves the queue only after the gateway has answered for it. The request is the token and
 nothing else: no header that tells of this relay, no cookie, no redirect followed. Tokens are
 never logged, and neither is an error's text, which may hold one.
+
+How many requests are under way is the breaker's to say (`metadata.breaker`): a gateway that is down
+is probed and no more. What waited meanwhile was not tried, and is due when it is well again.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import aiohttp
 
 from metadata.backoff import next_due, retry_after
+from metadata.breaker import Breaker
 from metadata.figures import Figures
 from metadata.pushtable import Push
 from metadata.queue import PushQueue
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 60.0
 """For one whole request."""
+CONNECT_SECONDS = 10.0
+"""For its connection: a gateway that is not there is noticed sooner than one that is slow."""
 WARN_SECONDS = 60.0
 """The least time between two warnings that pushes fail."""
 _POLL_SECONDS = 60.0
@@ -61,6 +67,7 @@ class Notifier:
         tokens: TokenStore,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         max_in_flight: int = 100,
         timeout: float = TIMEOUT_SECONDS,
@@ -70,18 +77,27 @@ class Notifier:
         self._queue = queue
         self._tokens = tokens
         self._clock = clock
+        self._monotonic = monotonic
         self._chance = chance
         self._max_in_flight = max_in_flight
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._breaker = Breaker(max_in_flight)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self.figures = figures or Figures()
+        self.figures.in_flight.set_function(lambda: self._in_flight)
+        self.figures.shut.set_function(lambda: self._breaker.is_shut)
         self._changed = asyncio.Event()
         self._warn_after = 0.0
 
     def wake(self) -> None:
         """Something is due that was not before."""
         self._changed.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a push is under way, or what became of it is being stored."""
+        return bool(self._tasks)
 
     async def run(self) -> None:
         """Deliver for ever; once cancelled, requests under way are left to be tried again."""
@@ -110,42 +126,61 @@ class Notifier:
     async def _deliver_due(self, session: aiohttp.ClientSession) -> None:
         """Start what is due, then wait until there may be more to do."""
         self._changed.clear()
-        free = self._max_in_flight - self._in_flight
-        wait: float | None = None  # at the limit, the next answer is what to wait for
-        if free:
-            claim = await self._queue.claim(self._clock(), free)
+        room = self._breaker.room(self._monotonic(), self._in_flight)
+        wait: float | None = None
+        if room:
+            claim = await self._queue.claim(self._clock(), room)
             for push in claim.pushes:
                 self._start(session, push)
-            if len(claim.pushes) == free:
+            if len(claim.pushes) == room:
                 return
-            wait = _POLL_SECONDS
             if claim.next_due is not None:
-                wait = min(max(claim.next_due - self._clock(), 0.0), wait)
+                wait = claim.next_due - self._clock()
+        elif (probe := self._breaker.next_probe()) is not None:
+            wait = probe - self._monotonic()
+        # Without room, the next answer makes some.
+        wait = _POLL_SECONDS if wait is None else min(max(wait, 0.0), _POLL_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._changed.wait()
 
     def _start(self, session: aiohttp.ClientSession, push: Push) -> None:
+        self._breaker.began(push.id, self._monotonic())
         self._in_flight += 1
-        self.figures.in_flight.set(self._in_flight)
         task = asyncio.ensure_future(self._deliver(session, push))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, session: aiohttp.ClientSession, push: Push) -> None:
         try:
-            try:
-                answer = await self._post(session, push.token)
-            finally:
-                # The request's place is free; that the database has it yet is not waited for.
-                self._in_flight -= 1
-                self.figures.in_flight.set(self._in_flight)
-                self.wake()
+            answer = await self._post(session, push.token)
+        finally:
+            # The request's place is free; that the database has it yet is not waited for.
+            self._in_flight -= 1
+        try:
+            outage_is_over = self._judge(push, answer)
+            self.wake()
             await self._settle(push, answer)
+            if outage_is_over:
+                await self._queue.hurry()
+                self.wake()
         except Exception as error:  # noqa: BLE001 - one push must not end the others
-            unexpected(log, "a push", error)
-        # What was settled may still be owed: a message came while its push was on the way.
-        self.wake()
+            unexpected(log, "settling a push", error)
+
+    def _judge(self, push: Push, answer: Answer) -> bool:
+        """Tell the breaker what became of a push; whether an outage is over."""
+        now, was_shut = self._monotonic(), self._breaker.is_shut
+        over = False
+        if answer.outcome is Outcome.FAILED:
+            self._breaker.failed(push.id, now, self._chance(), answer.wait)
+        else:
+            over = self._breaker.succeeded(now)
+        is_shut = self._breaker.is_shut
+        if is_shut and not was_shut:
+            log.warning("the push gateway takes nothing: it is probed until it does; pushes wait")
+        elif was_shut and not is_shut:
+            log.warning("the push gateway takes pushes again; what has waited follows")
+        return over
 
     async def _post(self, session: aiohttp.ClientSession, token: str) -> Answer:
         try:
@@ -156,6 +191,9 @@ class Notifier:
                 status, asked = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._warn(type(error).__name__)
+            return Answer(Outcome.FAILED)
+        except Exception as error:  # noqa: BLE001 - the unexpected is temporary
+            unexpected(log, "a push", error)
             return Answer(Outcome.FAILED)
         if 200 <= status < 300:
             return Answer(Outcome.TAKEN)
@@ -169,22 +207,35 @@ class Notifier:
         match answer.outcome:
             case Outcome.TAKEN:
                 self.figures.took(self._clock() - push.queued)
-                await self._queue.done(push)
+                if await self._queue.done(push, self._clock()):
+                    # A message came while its push was on the way.
+                    self.wake()
             case Outcome.GONE:
-                # The row goes last: should the token not go from the disk, it is tried again.
-                with contextlib.suppress(NoMailbox):
-                    await self._tokens.remove(push.address, push.token)
-                await self._queue.give_up(push)
+                await self._forget(push)
             case Outcome.FAILED:
-                due = next_due(
-                    self._clock(), push.queued, push.failures + 1, self._chance(), answer.wait
-                )
-                if due is None:
-                    self.figures.came("given_up")
-                    log.info("a push was given up after its deadline")
-                    await self._queue.give_up(push)
-                else:
-                    await self._queue.postpone(push, due)
+                await self._try_again(push, answer.wait)
+
+    async def _forget(self, push: Push) -> None:
+        """Forget a token that is gone; the row goes last."""
+        try:
+            with contextlib.suppress(NoMailbox):
+                await self._tokens.remove(push.address, push.token)
+        except OSError as error:
+            log.warning("a token that is gone cannot be removed: %s", error.strerror)
+            await self._try_again(push, 0.0)
+        else:
+            await self._queue.give_up(push)
+
+    async def _try_again(self, push: Push, asked: float) -> None:
+        due = next_due(self._clock(), push.queued, push.failures + 1, self._chance(), asked)
+        if due is None:
+            self.figures.came("given_up")
+            log.info("a push was given up after its deadline")
+            await self._queue.give_up(push)
+        else:
+            await self._queue.postpone(push, due)
+            # Its next try may be what is to be waited for.
+            self.wake()
 
     def _warn(self, what: str) -> None:
         log.debug("a push failed: %s", what)
@@ -196,6 +247,8 @@ class Notifier:
 
 async def _finish(answer: aiohttp.ClientResponse) -> None:
     """Read the few octets that follow the status, so that the connection serves the next push."""
+    if answer.content.at_eof():
+        return
     with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(_BODY_SECONDS):
             await answer.content.read(_BODY_OCTETS)

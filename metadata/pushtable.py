@@ -4,6 +4,10 @@ A row is one push that is owed: an address, one of its tokens, when it is due. A
 comes while its token's push is still owed changes that row instead of adding one, and raises its
 `version`, so that a push that was on its way at that moment does not count for the new message.
 
+Rows that are due at once have 0 for `due`; only those that wait for a moment have a time there. So
+each has an index of its own, and finding the newest among a hundred thousand that are due does not
+pass over one that is not.
+
 On disk it is in WAL mode with synchronous=FULL: a commit is one append and one fsync, and holds
 through a power cut. With NORMAL it would hold through kill -9 only, and a relay in a cupboard
 loses its power more often than its process. The cost is shared: many callers' rows a commit.
@@ -15,11 +19,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from metadata.backoff import MAX_DELAY
 
 FAR = 2 * MAX_DELAY
 """Seconds: a row due later than that from now was written before the clock was set back."""
+AT_ONCE = 0.0
 _BUSY_SECONDS = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS push (
@@ -32,17 +38,30 @@ CREATE TABLE IF NOT EXISTS push (
     failures INTEGER NOT NULL DEFAULT 0,
     version INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX IF NOT EXISTS push_due ON push (due);
+CREATE INDEX IF NOT EXISTS push_at_once ON push (queued) WHERE due = 0;
+CREATE INDEX IF NOT EXISTS push_later ON push (due, queued) WHERE due > 0;
 """
 _ADD = """
-INSERT INTO push (key, address, token, queued, due) VALUES (?1, ?2, ?3, ?4, ?4)
+INSERT INTO push (key, address, token, queued, due) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE
-SET queued = excluded.queued, due = min(due, excluded.due), version = version + 1
+SET queued = excluded.queued, due = excluded.due, version = version + 1
 """
-_DUE = """
-SELECT id, address, token, queued, failures, version FROM push
-WHERE due <= ?1 OR due > ?2 ORDER BY due LIMIT ?3
-"""
+# Each by its index alone. Of those that waited, who waited longest is looked at.
+_DUE = (
+    "SELECT queued, id FROM push WHERE due = 0 ORDER BY queued DESC LIMIT :most",
+    "SELECT queued, id FROM push WHERE due > 0 AND due <= :now ORDER BY due LIMIT :most",
+    "SELECT queued, id FROM push WHERE due > 0 AND due > :far LIMIT :most",
+)
+_GET = "SELECT id, address, token, queued, failures, version FROM push WHERE id = ?"
+
+
+class Owed(NamedTuple):
+    """A push to be owed, times in seconds since the epoch."""
+
+    address: str
+    token: str
+    queued: float
+    due: float = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +81,8 @@ class PushTable:
     """Pushes owed, on disk or in memory. Every method raises sqlite3.Error."""
 
     def __init__(self, connection: sqlite3.Connection, *, durable: bool) -> None:
+        self.durable = durable
         self._connection = connection
-        self._durable = durable
 
     @classmethod
     def on_disk(cls, path: Path) -> "PushTable":
@@ -106,30 +125,48 @@ class PushTable:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def add(self, rows: Iterable[tuple[str, str, float]]) -> None:
-        """Owe a push, now, for each address, token and present time."""
+    def add(self, pushes: Iterable[Owed]) -> None:
+        """Owe these pushes."""
         self._connection.executemany(
-            _ADD, ((_key(address, token), address, token, now) for address, token, now in rows)
+            _ADD, ((_key(push.address, push.token), *push) for push in pushes)
         )
 
-    def due(self, now: float, limit: int) -> list[Push]:
-        """At most `limit` pushes that are due, the longest due first."""
-        rows = self._connection.execute(_DUE, (now, now + FAR, limit))
-        return [Push(self._durable, *row) for row in rows]
+    def due(self, now: float, most: int) -> list[int]:
+        """The ids of pushes that are due, those of the newest messages first.
+
+        Of those that are due at once no more than `most` are looked at, nor of those that waited.
+        """
+        values = {"now": now, "far": now + FAR, "most": most}
+        found = [row for select in _DUE for row in self._connection.execute(select, values)]
+        return [number for _, number in sorted(found, reverse=True)]
+
+    def get(self, number: int) -> Push:
+        """The push of that id, which is there."""
+        return Push(self.durable, *self._connection.execute(_GET, (number,)).fetchone())
 
     def next_due(self, after: float) -> float | None:
         """When the first push that is not due yet will be."""
-        row = self._connection.execute("SELECT min(due) FROM push WHERE due > ?", (after,))
+        row = self._connection.execute(
+            "SELECT min(due) FROM push WHERE due > 0 AND due > ?", (after,)
+        )
         moment: float | None = row.fetchone()[0]
         return moment
 
-    def remove(self, push: Push) -> None:
-        """The push was taken: nothing is owed, unless another message has come meanwhile."""
+    def remove(self, push: Push, again: float = AT_ONCE) -> bool:
+        """The push was taken: nothing is owed, unless another message has come meanwhile.
+
+        Whether one has; its push is due `again`, in seconds since the epoch.
+        """
         where = (push.id, push.token)
-        self._connection.execute(
+        removed = self._connection.execute(
             "DELETE FROM push WHERE id = ? AND token = ? AND version = ?", (*where, push.version)
         )
-        self._connection.execute("UPDATE push SET failures = 0 WHERE id = ? AND token = ?", where)
+        if removed.rowcount:
+            return False
+        left = self._connection.execute(
+            "UPDATE push SET failures = 0, due = ? WHERE id = ? AND token = ?", (again, *where)
+        )
+        return left.rowcount > 0
 
     def forget(self, push: Push) -> None:
         """The push is given up: nothing is owed to its token, whatever has come meanwhile."""
@@ -143,6 +180,10 @@ class PushTable:
             "UPDATE push SET failures = ?, due = ? WHERE id = ? AND token = ?",
             (push.failures + 1, due, push.id, push.token),
         )
+
+    def hurry(self) -> None:
+        """Whatever waits for its moment is due at once."""
+        self._connection.execute("UPDATE push SET due = 0 WHERE due > 0")
 
     def adopt(self, push: Push, due: float) -> None:
         """Take over a failed push from another table, due again then."""

@@ -1,11 +1,15 @@
 """The pushes that are owed, durable, behind one thread.
 
 Theory of operation. All work on the database is a job for one thread, which takes every job that
-waits and does them in one transaction: under load, many callers share one fsync. A caller has its
-answer once the transaction is committed, and not before.
+waits and does them in one transaction (`metadata.jobs`): under load, many callers share one fsync,
+and one hop back to the event loop. A caller has its answer once the transaction is committed, and
+not before.
 
 A push is claimed before it is tried, in memory only: after a crash nothing is claimed and what had
 not been settled is tried again. That may repeat a push, and never loses one.
+
+A phone that has just been woken is not woken again for a moment: what comes for its token within
+`TOGETHER_SECONDS` is one push at the end of them. Whose moment it is, is kept in memory only.
 
 When the disk is full or broken, pushes are kept in memory instead (best effort, reported loudly)
 until it does as asked again. A database that is corrupt is set aside, and a new one begun.
@@ -13,27 +17,28 @@ until it does as asked again. A database that is corrupt is set aside, and a new
 
 import asyncio
 import logging
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from metadata.pushtable import Push, PushTable
+from metadata.jobs import Job, Jobs
+from metadata.pushtable import AT_ONCE, Owed, Push, PushTable
 from relay.log import unexpected
 from relay.mailbox import Owner
 
 log = logging.getLogger(__name__)
 
 FILE = "push.sqlite3"
+TOGETHER_SECONDS = 1.0
+"""Messages for one token are one push within so long."""
 MAX_IN_MEMORY = 10_000
 """Pushes kept while the disk is in trouble; more are not kept."""
 _REOPEN_SECONDS = 30.0
-_MAX_BATCH = 1000
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 T = TypeVar("T")
@@ -47,37 +52,20 @@ class Claim:
     next_due: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Job(Generic[T]):
-    """Work for the thread: on the disk's table, and instead of it when the disk fails."""
-
-    on_disk: Callable[[PushTable], T]
-    without: Callable[[], T]
-    writes: bool = True
-    answer: Future[T] = field(default_factory=Future)
-
-    def reply(self, result: T) -> None:
-        # A caller that was cancelled meanwhile waits for nothing.
-        if self.answer.set_running_or_notify_cancel():
-            self.answer.set_result(result)
-
-    def refuse(self, error: Exception) -> None:
-        if self.answer.set_running_or_notify_cancel():
-            self.answer.set_exception(error)
-
-
 class PushQueue:
-    """Pushes owed, in the database of one directory."""
+    """Pushes owed, in the database of one directory. For one event loop."""
 
-    def __init__(self, directory: Path, owner: Owner) -> None:
+    def __init__(self, directory: Path, owner: Owner, together: float = TOGETHER_SECONDS) -> None:
+        """`together`: seconds within which messages for one token are one push."""
         self._path = directory / FILE
         self._owner = owner
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._jobs: Jobs[PushTable] = Jobs()
         # From here on, what only the thread touches.
         self._disk: PushTable | None = None
         self._memory = PushTable.in_memory()
         self._claimed: set[tuple[bool, int]] = set()
         self._unsettled: dict[int, Push] = {}
+        self._woken = _Woken(together)
         self._trouble = False
         self._reopen_at = 0.0
         self._thread = threading.Thread(target=self._work, name="push queue", daemon=True)
@@ -85,22 +73,30 @@ class PushQueue:
 
     async def put(self, address: str, tokens: Sequence[str], now: float) -> None:
         """Owe each token a push; on return that is durable. `now` in seconds since the epoch."""
-        rows = [(address, token, now) for token in tokens]
-        await self._do(_Job(lambda disk: disk.add(rows), lambda: self._keep_in_memory(rows)))
+
+        def owed() -> Iterator[Owed]:
+            return (
+                Owed(address, token, now, self._woken.due(address, token, now)) for token in tokens
+            )
+
+        await self._do(lambda disk: disk.add(owed()), lambda: self._keep_in_memory(list(owed())))
 
     async def claim(self, now: float, limit: int) -> Claim:
-        """At most `limit` pushes that are due and not claimed yet."""
+        """At most `limit` pushes that are due and not claimed yet, the newest messages' first."""
         return await self._do(
-            _Job(
-                lambda disk: self._claim((disk, self._memory), now, limit),
-                lambda: self._claim_without_writing(now, limit),
-                writes=False,
-            )
+            lambda disk: self._claim((self._memory, disk), now, limit),
+            lambda: self._claim_without_writing(now, limit),
+            writes=False,
         )
 
-    async def done(self, push: Push) -> None:
-        """The gateway took `push`."""
-        await self._settle(push, lambda table: table.remove(push), lambda: None)
+    async def done(self, push: Push, now: float) -> bool:
+        """The gateway took `push`; whether another message came meanwhile, whose push is owed."""
+
+        def remove(table: PushTable) -> bool:
+            self._woken.at(push.address, push.token, now)
+            return table.remove(push, self._woken.due(push.address, push.token, now))
+
+        return await self._settle(push, remove, lambda: False)
 
     async def give_up(self, push: Push) -> None:
         """Nothing is owed to the token of `push` any more."""
@@ -114,70 +110,75 @@ class PushQueue:
             lambda: self._memory.adopt(push, due),
         )
 
+    async def hurry(self) -> None:
+        """What failed and waits for its next try is due at once: the fault was not its own."""
+
+        def hurry(*tables: PushTable) -> None:
+            for table in tables:
+                table.hurry()
+
+        await self._do(lambda disk: hurry(disk, self._memory), lambda: hurry(self._memory))
+
     async def backlog(self) -> tuple[int, float | None]:
         """How many pushes are owed, and when the oldest was queued (seconds since the epoch)."""
         return await self._do(
-            _Job(lambda disk: _sum(disk, self._memory), lambda: _sum(self._memory), writes=False)
+            lambda disk: _sum(disk, self._memory), lambda: _sum(self._memory), writes=False
         )
 
     async def close(self) -> None:
         """Finish what has been asked and close the database."""
-        self._jobs.put(None)
+        self._jobs.end()
         await asyncio.to_thread(self._thread.join)
 
-    async def _do(self, job: _Job[T]) -> T:
-        self._jobs.put(job)
-        return await asyncio.wrap_future(job.answer)
+    async def _do(
+        self,
+        on_disk: Callable[[PushTable], T],
+        without: Callable[[], T],
+        *,
+        writes: bool = True,
+        may_wait: bool = False,
+    ) -> T:
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put(Job(on_disk, without, answer, writes, may_wait))
+        return await answer
 
     async def _settle(
-        self, push: Push, change: Callable[[PushTable], None], instead: Callable[[], None]
-    ) -> None:
-        def in_its_table(disk: PushTable) -> None:
-            change(disk if push.durable else self._memory)
+        self, push: Push, change: Callable[[PushTable], T], instead: Callable[[], T]
+    ) -> T:
+        def in_its_table(disk: PushTable) -> T:
             self._claimed.discard((push.durable, push.id))
+            return change(disk if push.durable else self._memory)
 
-        def without() -> None:
+        def without() -> T:
             if push.durable:
                 # The row stays, and stays claimed; it goes once the disk does as asked.
                 self._unsettled[push.id] = push
-                instead()
-            else:
-                change(self._memory)
-                self._claimed.discard((push.durable, push.id))
+                return instead()
+            self._claimed.discard((push.durable, push.id))
+            return change(self._memory)
 
-        await self._do(_Job(in_its_table, without))
+        return await self._do(in_its_table, without, may_wait=True)
 
     # What follows runs in the thread.
 
     def _work(self) -> None:
         running = True
         while running:
-            jobs = self._waiting_jobs()
-            running = jobs[-1] is not None
-            batch = [job for job in jobs if job is not None]
+            batch, running = self._jobs.take()
+            results: list[Any] | Exception
             try:
                 results = self._run(batch)
             except Exception as error:  # noqa: BLE001 - the thread outlives any one batch
                 unexpected(log, "work on the push queue", error)
-                for job in batch:
-                    job.refuse(error)
-            else:
-                for job, result in zip(batch, results, strict=True):
-                    job.reply(result)
+                results = error
+            if batch:
+                loop = batch[0].answer.get_loop()
+                loop.call_soon_threadsafe(_answer, batch, results)
         if self._disk is not None:
             self._disk.close()
         self._memory.close()
 
-    def _waiting_jobs(self) -> list[_Job[Any] | None]:
-        jobs = [self._jobs.get()]
-        while jobs[-1] is not None and len(jobs) < _MAX_BATCH:
-            try:
-                jobs.append(self._jobs.get_nowait())
-            except queue.Empty:
-                break
-        return jobs
-
-    def _run(self, batch: list[_Job[Any]]) -> list[Any]:
+    def _run(self, batch: list[Job[PushTable, Any]]) -> list[Any]:
         claimed = set(self._claimed)
         try:
             try:
@@ -192,25 +193,24 @@ class PushQueue:
             # What the batch claimed before it failed is unclaimed again.
             self._claimed = claimed
             self._report_trouble(error)
-            return [job.without() for job in batch]
+            return [job.instead() for job in batch]
 
-    def _transaction(self, batch: list[_Job[Any]]) -> list[Any]:
-        writes = any(job.writes for job in batch)
+    def _transaction(self, batch: list[Job[PushTable, Any]]) -> list[Any]:
         disk = self._opened()
+        if not any(job.writes for job in batch):
+            return [job.work(disk) for job in batch]
         try:
             disk.begin()
-            if writes:
-                for push in self._unsettled.values():
-                    disk.remove(push)
-            results = [job.on_disk(disk) for job in batch]
+            for push in self._unsettled.values():
+                disk.remove(push)
+            results = [job.work(disk) for job in batch]
             disk.commit()
         except BaseException:
             disk.rollback()
             raise
-        if writes:
-            self._claimed -= {(True, number) for number in self._unsettled}
-            self._unsettled.clear()
-            self._report_recovery()
+        self._claimed -= {(True, number) for number in self._unsettled}
+        self._unsettled.clear()
+        self._report_recovery()
         return results
 
     def _opened(self) -> PushTable:
@@ -225,14 +225,16 @@ class PushQueue:
         return self._disk
 
     def _claim(self, tables: Sequence[PushTable], now: float, limit: int) -> Claim:
+        # What is in memory only comes first: a restart would lose it.
         pushes: list[Push] = []
         later: list[float] = []
         for table in tables:
             # What is claimed still looks due, so that many more rows may have to be passed over.
-            for push in table.due(now, limit + len(self._claimed)):
-                if len(pushes) < limit and (push.durable, push.id) not in self._claimed:
-                    self._claimed.add((push.durable, push.id))
-                    pushes.append(push)
+            due = table.due(now, limit + len(self._claimed))
+            free = (number for number in due if (table.durable, number) not in self._claimed)
+            chosen = list(islice(free, limit - len(pushes)))
+            self._claimed.update((table.durable, number) for number in chosen)
+            pushes += map(table.get, chosen)
             if (moment := table.next_due(now)) is not None:
                 later.append(moment)
         return Claim(pushes, min(later, default=None))
@@ -241,16 +243,16 @@ class PushQueue:
         claimed = set(self._claimed)
         if self._disk is not None:
             try:
-                return self._claim((self._disk, self._memory), now, limit)
+                return self._claim((self._memory, self._disk), now, limit)
             except sqlite3.Error:
                 self._claimed = claimed
         return self._claim((self._memory,), now, limit)
 
-    def _keep_in_memory(self, rows: Sequence[tuple[str, str, float]]) -> None:
+    def _keep_in_memory(self, owed: Sequence[Owed]) -> None:
         room = MAX_IN_MEMORY - self._memory.count()
-        if room < len(rows):
+        if room < len(owed):
             log.error("the push queue's disk is in trouble and its memory full: pushes are lost")
-        self._memory.add(rows[: max(room, 0)])
+        self._memory.add(owed[: max(room, 0)])
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         if self._disk is not None:
@@ -287,6 +289,42 @@ class PushQueue:
         if self._trouble:
             log.warning("the push queue %s can be used again", self._path)
         self._trouble = False
+
+
+class _Woken:
+    """Who was woken a moment ago, as far as that is remembered."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._when: dict[tuple[str, str], float] = {}
+
+    def at(self, address: str, token: str, now: float) -> None:
+        """The token was pushed to at `now`, in seconds since the epoch."""
+        # Begun anew, so that the first in the dictionary is always the oldest.
+        self._when.pop((address, token), None)
+        self._when[address, token] = now
+        while (oldest := next(iter(self._when))) and not self._is_recent(oldest, now):
+            del self._when[oldest]
+
+    def due(self, address: str, token: str, now: float) -> float:
+        """When a push that is owed since `now` is due."""
+        key = (address, token)
+        return self._when[key] + self._seconds if self._is_recent(key, now) else AT_ONCE
+
+    def _is_recent(self, key: tuple[str, str], now: float) -> bool:
+        # A clock that was set back makes nobody wait: then nothing is recent.
+        return 0 <= now - self._when.get(key, -1e12) < self._seconds
+
+
+def _answer(batch: Sequence[Job[PushTable, Any]], results: Sequence[Any] | Exception) -> None:
+    """Tell the callers, in their loop; one that was cancelled meanwhile waits for nothing."""
+    for number, job in enumerate(batch):
+        if job.answer.done():
+            continue
+        if isinstance(results, Exception):
+            job.answer.set_exception(results)
+        else:
+            job.answer.set_result(results[number])
 
 
 def _sum(*tables: PushTable) -> tuple[int, float | None]:

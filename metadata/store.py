@@ -5,6 +5,7 @@ under a lock for its address; the lock is this process's, the only one that writ
 A change holds on to the mailbox's directory: if that is put aside or deleted meanwhile, the change
 goes with it, and no directory is ever made here.
 The work is done in threads: these files are on the disk that all mail is on, and it may be slow.
+What is asked at the same time is read in one batch; each message asks.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from typing import TypeVar
 
 from metadata.tokens import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
+from relay.batches import Reader
 from relay.mailbox import METADATA, Mailboxes, Owner
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,12 @@ they connect, and each write wears a small machine's card."""
 _DRAFT = f"{METADATA}.new"
 """Without a leading dot: in a Maildir that would be the name of a folder. One name, so that what a
 crash left behind goes with the next change."""
+MAX_OCTETS = 1 << 20
+"""Of a file that is read; tokens are a twentieth of it at most."""
+_PIECE = 1 << 16
 _THREADS = 4
+_READERS, _MAX_READ = 4, 32
+"""Threads that read, and how many files are one batch."""
 _LOCKS = 64
 
 T = TypeVar("T")
@@ -47,13 +54,14 @@ class TokenStore:
     def __init__(self, mailboxes: Mailboxes, owner: Owner) -> None:
         self._mailboxes = mailboxes
         self._owner = owner
+        self._reader = Reader(_READERS, _MAX_READ)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tokens")
         # Addresses share locks: a lock for each would have to be found and forgotten.
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     async def valid(self, user: str, now: int) -> tuple[str, ...]:
         """The tokens of `user` that hold at `now`; none where there is no mailbox."""
-        return await self._run(self._valid, user, now)
+        return await self._reader.ask(lambda: self._valid(user, now))
 
     async def add(self, user: str, token: str, now: int) -> None:
         """Note that `token` was set at `now`, durably; raises NoMailbox, InvalidToken."""
@@ -65,7 +73,8 @@ class TokenStore:
         await self._run(self._change, user, lambda tokens: tokens.remove(token))
 
     def close(self) -> None:
-        """End the threads; changes under way are finished."""
+        """End the threads; what is under way is finished."""
+        self._reader.close()
         self._threads.shutdown()
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
@@ -99,7 +108,7 @@ class TokenStore:
             mailbox = self._mailboxes.of(Address.parse(user))
         except InvalidAddress:
             raise NoMailbox from None
-        if mailbox is None or not mailbox.path.is_dir():
+        if mailbox is None:
             raise NoMailbox
         return mailbox.path / METADATA
 
@@ -158,13 +167,28 @@ def _read(path: str | Path, now: int, place: int | None = None) -> TokenSet:
     again when it was set again.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY, dir_fd=place)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            return TokenSet.parse(file.read(), now)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=place)
+    except (FileNotFoundError, NotADirectoryError):
         return TokenSet()
+    try:
+        content = _content(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        return TokenSet.parse(content.decode(), now)
     except UnicodeDecodeError:
         raise CorruptTokens("it is not UTF-8") from None
+
+
+def _content(descriptor: int) -> bytes:
+    """All of a file; not by a file object, as this is every message."""
+    content = piece = os.read(descriptor, _PIECE)
+    while len(piece) == _PIECE:
+        if len(content) > MAX_OCTETS:
+            raise CorruptTokens(f"it has more than {MAX_OCTETS} octets")
+        piece = os.read(descriptor, _PIECE)
+        content += piece
+    return content
 
 
 def _set_aside(place: int, error: CorruptTokens) -> None:

@@ -33,6 +33,7 @@ PURE = [
     "filtermail.verdict",
     "filtermail.wire",
     "metadata.backoff",
+    "metadata.breaker",
     "metadata.keys",
     "metadata.tokens",
     "metadata.turn",

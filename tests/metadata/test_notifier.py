@@ -1,15 +1,18 @@
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from metadata.backoff import DEADLINE
 from metadata.notifier import Notifier
-from metadata.queue import FILE, PushQueue
+from metadata.queue import FILE, TOGETHER_SECONDS, PushQueue
 from metadata.store import TokenStore
 from tests.metadata.gateway import Gateway
 from tests.support import eventually
@@ -44,12 +47,17 @@ async def start(
     """Start a notifier for the gateway; keyword arguments are its own."""
     tasks = []
 
-    def begin(url: str | None = None, **settings: float) -> Notifier:
+    def begin(
+        url: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        **settings: float,
+    ) -> Notifier:
         notifier = Notifier(
             url or gateway.url,
             queue,
             tokens,
             clock=clock,
+            monotonic=monotonic,
             chance=lambda: 0.5,
             max_in_flight=int(settings.get("max_in_flight", 100)),
             timeout=settings.get("timeout", 60),
@@ -219,7 +227,7 @@ async def test_connections_are_used_again(
 
 
 async def test_a_message_during_its_push_is_pushed_again(
-    queue: PushQueue, gateway: Gateway, start: Start, pending: Pending
+    queue: PushQueue, gateway: Gateway, start: Start, clock: Clock, pending: Pending
 ) -> None:
     gateway.hang = {"a"}
     await queue.put(ALICE, ["a"], NOW)
@@ -229,8 +237,24 @@ async def test_a_message_during_its_push_is_pushed_again(
         await queue.put(ALICE, ["a"], NOW)
         notifier.wake()
     gateway.let_go()
-    await eventually(lambda: pending() == 0, "all is done")
+    await retry(notifier, clock, lambda: pending() == 0)
     assert gateway.received == ["a", "a"]
+
+
+async def test_messages_for_one_token_in_a_short_time_are_one_request_more(
+    queue: PushQueue, gateway: Gateway, start: Start, clock: Clock, pending: Pending
+) -> None:
+    notifier = start()
+    for number in range(10):
+        await queue.put(ALICE, ["a"], NOW + number / 100)
+        notifier.wake()
+        await eventually(lambda: bool(gateway.received), "the first push")
+    clock.now = NOW + TOGETHER_SECONDS / 2
+    await queue.put(ALICE, ["b"], clock.now)
+    notifier.wake()
+    await eventually(lambda: "b" in gateway.received, "the push to another")
+    await retry(notifier, clock, lambda: pending() == 0)
+    assert gateway.received == ["a", "b", "a"]
 
 
 async def test_a_gateway_that_is_down_and_comes_back(
@@ -304,6 +328,7 @@ async def test_a_token_store_in_trouble_loses_nothing(
     queue: PushQueue,
     gateway: Gateway,
     start: Start,
+    clock: Clock,
     mail: Path,
     caplog: pytest.LogCaptureFixture,
     pending: Pending,
@@ -311,9 +336,41 @@ async def test_a_token_store_in_trouble_loses_nothing(
     (mail / ALICE / "metadata.json").mkdir()
     gateway.usual = 410
     await queue.put(ALICE, ["gone"], NOW)
-    start()
-    await eventually(lambda: "unexpected" in caplog.text, "a report")
+    notifier = start()
+    await eventually(lambda: "cannot be removed" in caplog.text, "a report")
     assert pending() == 1
+    (mail / ALICE / "metadata.json").rmdir()
+    await retry(notifier, clock, lambda: pending() == 0)
+    assert gateway.received == ["gone", "gone"]
+    assert "unexpected" not in caplog.text
+
+
+async def test_an_unexpected_fault_is_one_pushs_and_temporary(
+    queue: PushQueue,
+    gateway: Gateway,
+    start: Start,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    pending: Pending,
+) -> None:
+    post, faulted = aiohttp.ClientSession.post, "secret" + "-faulty"
+
+    def faulty(session: aiohttp.ClientSession, url: str, **settings: Any) -> Any:
+        if settings["data"] == faulted.encode():
+            raise RuntimeError(faulted)
+        return post(session, url, **settings)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "post", faulty)
+    await queue.put(ALICE, [faulted, "good"], NOW)
+    notifier = start()
+    await eventually(lambda: gateway.received == ["good"], "the other")
+    await eventually(lambda: "unexpected RuntimeError" in caplog.text, "a report")
+    monkeypatch.undo()
+    await retry(notifier, clock, lambda: pending() == 0)
+    assert gateway.received == ["good", faulted]
+    reported = [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
+    assert not any(faulted in message for message in reported)
 
 
 async def test_a_gateway_that_asks_to_wait_is_left_alone(
@@ -349,5 +406,6 @@ async def test_what_happens_is_counted(queue: PushQueue, gateway: Gateway, start
         "both to be counted",
     )
     assert counted("metadata_push_seconds_count") == 1
-    await eventually(lambda: counted("metadata_pushes_in_flight") == 0, "nothing under way")
+    await eventually(lambda: not notifier.is_busy, "nothing under way")
+    assert counted("metadata_pushes_in_flight") == 0
     assert await queue.backlog() == (1, NOW)

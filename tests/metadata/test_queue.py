@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metadata.pushtable import FAR
-from metadata.queue import FILE, MAX_IN_MEMORY, PushQueue
+from metadata.queue import FILE, MAX_IN_MEMORY, TOGETHER_SECONDS, PushQueue
 from relay.mailbox import Owner
 
 ALICE = "alice@example.org"
@@ -26,17 +26,46 @@ async def test_a_push_is_claimed_once_and_gone_when_done(queue: PushQueue) -> No
     await queue.put(ALICE, ["a", "b"], NOW)
     first = await queue.claim(NOW, 1)
     second = await queue.claim(NOW, 100)
-    assert [push.token for push in (*first.pushes, *second.pushes)] == ["a", "b"]
+    assert {push.token for push in (*first.pushes, *second.pushes)} == {"a", "b"}
     assert await tokens_due(queue, NOW) == []
     for push in (*first.pushes, *second.pushes):
-        await queue.done(push)
+        assert not await queue.done(push, NOW)
     assert await tokens_due(queue, NOW + 1e6) == []
 
 
-async def test_the_longest_due_comes_first(queue: PushQueue) -> None:
+async def test_the_newest_message_comes_first(queue: PushQueue) -> None:
     for number, token in enumerate(["c", "a", "b"]):
         await queue.put(ALICE, [token], NOW - number)
-    assert await tokens_due(queue, NOW) == ["b", "a", "c"]
+    assert await tokens_due(queue, NOW, 1) == ["c"]
+    await queue.put(ALICE, ["new"], NOW + 1)
+    assert await tokens_due(queue, NOW + 1) == ["new", "a", "b"]
+
+
+async def test_a_retry_has_the_place_of_its_message(queue: PushQueue) -> None:
+    await queue.put(ALICE, ["fails"], NOW)
+    (push,) = (await queue.claim(NOW, 1)).pushes
+    await queue.postpone(push, NOW + 2)
+    await queue.put(ALICE, ["older"], NOW - 5)
+    await queue.put(ALICE, ["newer"], NOW + 1)
+    assert await tokens_due(queue, NOW + 3) == ["newer", "fails", "older"]
+
+
+async def test_a_crowd_that_waits_for_its_retry_hides_nothing(queue: PushQueue) -> None:
+    await queue.put(ALICE, ["old"], NOW - 3600)
+    await queue.put(ALICE, [f"fails{number}" for number in range(300)], NOW)
+    pushes = (await queue.claim(NOW, 300)).pushes
+    await asyncio.gather(*(queue.postpone(push, NOW + 1000) for push in pushes))
+    assert await tokens_due(queue, NOW + 1, 10) == ["old"]
+
+
+async def test_what_waits_for_its_retry_can_be_hurried(queue: PushQueue) -> None:
+    await queue.put(ALICE, ["a", "b"], NOW)
+    for push in (await queue.claim(NOW, 2)).pushes:
+        await queue.postpone(push, NOW + 3000)
+    assert await tokens_due(queue, NOW + 1) == []
+    await queue.hurry()
+    again = (await queue.claim(NOW + 1, 2)).pushes
+    assert [(push.token, push.failures) for push in again] == [("b", 1), ("a", 1)]
 
 
 async def test_several_messages_for_one_token_are_one_push(queue: PushQueue) -> None:
@@ -55,10 +84,34 @@ async def test_a_message_while_its_push_is_on_the_way_is_pushed_again(queue: Pus
     await queue.put(ALICE, ["a"], NOW)
     (push,) = (await queue.claim(NOW, 1)).pushes
     await queue.put(ALICE, ["a"], NOW)
-    await queue.done(push)
-    (again,) = (await queue.claim(NOW, 1)).pushes
-    await queue.done(again)
-    assert await tokens_due(queue, NOW) == []
+    assert await queue.done(push, NOW)
+    claim = await queue.claim(NOW, 1)
+    assert (claim.pushes, claim.next_due) == ([], NOW + TOGETHER_SECONDS)
+    (again,) = (await queue.claim(NOW + TOGETHER_SECONDS, 1)).pushes
+    assert not await queue.done(again, NOW + TOGETHER_SECONDS)
+    assert await tokens_due(queue, NOW + 1e6) == []
+
+
+async def test_messages_a_moment_after_a_push_are_one_more(queue: PushQueue) -> None:
+    await queue.put(ALICE, ["a"], NOW)
+    (push,) = (await queue.claim(NOW, 1)).pushes
+    await queue.done(push, NOW)
+    for number in range(5):
+        await queue.put(ALICE, ["a", f"other{number}"], NOW + number / 10)
+    others = await tokens_due(queue, NOW + 0.9)
+    assert sorted(others) == [f"other{number}" for number in range(5)]
+    (again,) = (await queue.claim(NOW + TOGETHER_SECONDS, 10)).pushes
+    assert (again.token, again.queued) == ("a", NOW + 0.4)
+
+
+@pytest.mark.parametrize("later", [TOGETHER_SECONDS, -5.0, -1e6])
+async def test_a_message_later_is_pushed_at_once(queue: PushQueue, later: float) -> None:
+    """Also where the clock was set back meanwhile."""
+    await queue.put(ALICE, ["a"], NOW)
+    (push,) = (await queue.claim(NOW, 1)).pushes
+    await queue.done(push, NOW)
+    await queue.put(ALICE, ["a"], NOW + later)
+    assert await tokens_due(queue, NOW + later) == ["a"]
 
 
 async def test_a_failed_push_is_due_later(queue: PushQueue) -> None:
@@ -98,10 +151,12 @@ async def test_what_is_not_settled_survives_a_restart(
 ) -> None:
     await queue.put(ALICE, ["done", "claimed", "postponed", "waiting"], NOW)
     done, _, postponed = (await queue.claim(NOW, 3)).pushes
-    await queue.done(done)
+    await queue.done(done, NOW)
     await queue.postpone(postponed, NOW + 5)
     again = await reopened(queue, tmp_path, owner)
-    assert await tokens_due(again, NOW + 5) == ["claimed", "waiting", "postponed"]
+    assert sorted(await tokens_due(again, NOW + 5)) == sorted(
+        {"done", "claimed", "postponed", "waiting"} - {done.token}
+    )
     await again.close()
 
 
@@ -189,17 +244,28 @@ async def test_a_full_disk_keeps_pushes_in_memory_and_says_so_once(
         assert len(claim.pushes) == 31
         kept = [push for push in claim.pushes if not push.durable]
         assert kept
-        for push in claim.pushes[1:]:
-            await queue.done(push)
-        await queue.postpone(claim.pushes[0], NOW + 1)
+        (before,) = (push for push in claim.pushes if push.token == "before")
+        for push in claim.pushes:
+            if push is not before:
+                await queue.done(push, NOW)
+        await queue.postpone(before, NOW + 1)
         assert await tokens_due(queue, NOW) == []
         (again,) = (await queue.claim(NOW + 1, 100)).pushes
         assert again.token == "before"
-        await queue.done(again)
+        await queue.done(again, NOW)
     await queue.put(ALICE, ["after"], NOW)
     assert "can be used again" in caplog.text
     claim = await queue.claim(NOW + 1e6, 100)
     assert [(push.token, push.durable) for push in claim.pushes] == [("after", True)]
+
+
+async def test_what_is_in_memory_only_comes_before_what_is_on_disk(queue: PushQueue) -> None:
+    await queue.put(ALICE, [f"disk{number}" * 500 for number in range(20)], NOW + 100)
+    with FullDisk(queue):
+        for number in range(30):
+            await queue.put(ALICE, [f"{number}" * 1500], NOW)
+        claim = await queue.claim(NOW + 100, 1)
+    assert [push.durable for push in claim.pushes] == [False]
 
 
 async def test_a_directory_that_cannot_be_had_keeps_pushes_in_memory(
@@ -211,11 +277,11 @@ async def test_a_directory_that_cannot_be_had_keeps_pushes_in_memory(
     for number in range(3):
         await queue.put(ALICE, [f"t{number}"], NOW)
     claim = await queue.claim(NOW, 10)
-    assert [push.token for push in claim.pushes] == ["t0", "t1", "t2"]
+    assert [push.token for push in claim.pushes] == ["t2", "t1", "t0"]
     await queue.postpone(claim.pushes[0], NOW + 9)
     await queue.give_up(claim.pushes[1])
-    await queue.done(claim.pushes[2])
-    assert await tokens_due(queue, NOW + 9) == ["t0"]
+    await queue.done(claim.pushes[2], NOW)
+    assert await tokens_due(queue, NOW + 9) == ["t2"]
     assert [r.levelno for r in caplog.records] == [logging.ERROR]
     await queue.close()
 
@@ -238,7 +304,7 @@ async def test_the_file_gives_space_back_after_a_backlog(
     path = tmp_path / "state" / FILE
     await queue.put(ALICE, [f"{n:04}" + "x" * 1000 for n in range(4000)], NOW)
     claim = await queue.claim(NOW, 5000)
-    await asyncio.gather(*(queue.done(push) for push in claim.pushes))
+    await asyncio.gather(*(queue.done(push, NOW) for push in claim.pushes))
     again = await reopened(queue, tmp_path, owner)
     await again.claim(NOW, 1)
     await again.close()
