@@ -1,8 +1,10 @@
 """Accounts, as Dovecot and its clients see them."""
 
 import imaplib
+import os
 import smtplib
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from postern.sandbox.relay import Sandbox
 from postern.sandbox.threads import in_thread
 from relay.mailbox import PASSWORD
 from tests.e2e.tools import register
-from tests.support import DEADLINE
+from tests.support import DEADLINE, poll
 
 pytestmark = pytest.mark.e2e
 
@@ -113,6 +115,16 @@ def test_doveadm_lists_the_accounts(sandbox: Sandbox, login: Login) -> None:
     assert {login.address, other.address} <= set(done.stdout.split())
 
 
-def test_a_login_is_noted_by_its_day(sandbox: Sandbox, login: Login) -> None:
+def test_a_login_is_noted_by_its_day_and_nowhere_else(sandbox: Sandbox, login: Login) -> None:
     register(sandbox, login)
-    assert int(_password_file(sandbox, login).stat().st_mtime) % 86400 == 0
+    password = _password_file(sandbox, login)
+    today = int(time.time()) // 86400 * 86400
+    os.utime(password, (today - 3 * 86400,) * 2)
+    with Imap(sandbox.ports, login) as imap:
+        imap.select("INBOX")
+    poll(lambda: password.stat().st_mtime == today, "the day of the login")
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        Imap(sandbox.ports, Login(login.address, "x" * len(login.password)))
+    for log in sandbox.layout.logs.iterdir():
+        # Postfix was not asked.
+        assert login.address not in log.read_text(), log.name
