@@ -1,12 +1,13 @@
 """A blocked address, as its owner and those who write to it see it."""
 
 import imaplib
+import smtplib
 import subprocess
 import sys
 
 import pytest
 
-from postern.sandbox.clients import Imap
+from postern.sandbox.clients import Imap, Smtp
 from postern.sandbox.login import Login, fresh_login
 from postern.sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, received, register, send
@@ -29,6 +30,8 @@ def test_a_blocked_address_neither_logs_in_nor_receives(sandbox: Sandbox, login:
     users(sandbox, "block", login)
     with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
         Imap(sandbox.ports, login)
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        Smtp(sandbox.ports, login)
     send(sandbox, writer, [login.address], encrypted(writer))
     (bounce,) = received(sandbox, writer)
     assert b"multipart/report" in bounce

@@ -22,7 +22,7 @@ DAY = 86400
 
 
 @pytest.fixture
-def small_quota(sandbox: Sandbox) -> Iterator[None]:
+def small_quota(sandbox: Sandbox, login: Login) -> Iterator[None]:
     """All mailboxes have a quota of 1 MB for the length of a test."""
     config, dovecot = sandbox.layout.config, sandbox.layout.dovecot / "dovecot.conf"
     before = {path: path.read_text() for path in (config, dovecot)}
@@ -34,11 +34,23 @@ def small_quota(sandbox: Sandbox) -> Iterator[None]:
     reload = ["doveadm", "-c", str(dovecot), "reload"]
     try:
         subprocess.run(reload, check=True)
+        poll(lambda: _limit(sandbox, login) == QUOTA >> 10, "the small quota")
         yield
     finally:
         for path, text in before.items():
             path.write_text(text)
         subprocess.run(reload, check=True)
+        poll(lambda: _limit(sandbox, login) > QUOTA >> 10, "the former quota")
+
+
+def _limit(sandbox: Sandbox, login: Login) -> int:
+    """KB of the quota, as a client is told; 0 while Dovecot's processes change."""
+    try:
+        with Imap(sandbox.ports, login) as imap:
+            told = re.search(rb"STORAGE \d+ (\d+)", str(imap.getquotaroot("INBOX")).encode())
+    except (imaplib.IMAP4.abort, OSError):
+        return 0
+    return int(told[1]) if told else 0
 
 
 def append(imap: Imap, subject: int, age: float) -> None:
