@@ -10,6 +10,8 @@ from bench.expire import command as expiry
 from bench.expire.run import NAME as EXPIRE
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
+from bench.push import command as pushing
+from bench.push.run import NAME as PUSH
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -22,6 +24,7 @@ def main() -> None:
 app.command(FILTER)(filtering.command)
 app.command(AUTH)(auth.command)
 app.command(EXPIRE)(expiry.command)
+app.command(PUSH)(pushing.command)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What a run comes down to: rates, percentiles, ratios."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,3 +80,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return (target.at_most is None or self.measured <= target.at_most) and (
             target.at_least is None or self.measured >= target.at_least
         )
+
+
+def at_least(
+    what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
+) -> Verdict:
+    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    target = Target(what=what, unit=unit, at_least=limit)
+    return Verdict(target=target, measured=None if measured is None else figure(measured))
+
+
+def at_most(
+    what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
+) -> Verdict:
+    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    target = Target(what=what, unit=unit, at_most=limit)
+    return Verdict(target=target, measured=None if measured is None else figure(measured))

@@ -55,12 +55,16 @@ def targets_table(verdicts: Iterable[Verdict]) -> Table:
         rows.append(
             [
                 target.what,
-                f"{relation} {limit:.2g}{unit}",
+                f"{relation} {_limit(limit)}{unit}",
                 "–" if measured is None else f"{number(measured)}{unit}",
                 _REACHED[verdict.reached],
             ]
         )
     return Table("Targets", ("", "target", "measured", ""), rows)
+
+
+def _limit(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def show(console: Console, table: Table) -> None:

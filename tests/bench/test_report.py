@@ -34,11 +34,13 @@ def test_targets_tell_limit_measurement_and_outcome() -> None:
         Verdict(target=Target(what="CPU", unit="ms", at_most=0.6), measured=0.5),
         Verdict(target=Target(what="rate", unit="", at_least=1 / 3), measured=0.25),
         Verdict(target=Target(what="peak", unit="MB", at_most=12), measured=None),
+        Verdict(target=Target(what="lookups", unit="", at_least=12_000), measured=12_345),
     ]
     assert targets_table(verdicts).rows == [
         ["CPU", "≤ 0.6 ms", "0.50 ms", "reached"],
         ["rate", "≥ 0.33", "0.25", "missed"],
         ["peak", "≤ 12 MB", "–", "not measured"],
+        ["lookups", "≥ 12,000", "12,345", "reached"],
     ]
 
 
