@@ -26,6 +26,10 @@ from metadata.backoff import MAX_DELAY
 FAR = 2 * MAX_DELAY
 """Seconds: a row due later than that from now was written before the clock was set back."""
 AT_ONCE = 0.0
+SPARE_PAGES = 512
+"""Free pages, 2 MB, that the file keeps: it will be needing them again."""
+_GIVEN_BACK = 64
+"""Pages at a time: each costs a write."""
 _BUSY_SECONDS = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS push (
@@ -119,6 +123,13 @@ class PushTable:
         """Make the transaction durable."""
         self._connection.execute("COMMIT")
 
+    def shrink(self) -> None:
+        """Give some of the space back that a backlog has left, where most of the file is that."""
+        free, pages = self._number("PRAGMA freelist_count"), self._number("PRAGMA page_count")
+        if free > SPARE_PAGES and free > pages / 2:
+            # As a script: a single statement gives back one page and stops.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({_GIVEN_BACK})")
+
     def rollback(self) -> None:
         """Forget the transaction, if one is open."""
         with contextlib.suppress(sqlite3.Error):
@@ -202,8 +213,7 @@ class PushTable:
 
     def count(self) -> int:
         """How many pushes are owed."""
-        number: int = self._connection.execute("SELECT count(*) FROM push").fetchone()[0]
-        return number
+        return self._number("SELECT count(*) FROM push")
 
     def oldest(self) -> float | None:
         """When the push that waits longest was queued, None where there is none."""
@@ -211,6 +221,10 @@ class PushTable:
             0
         ]
         return moment
+
+    def _number(self, question: str) -> int:
+        number: int = self._connection.execute(question).fetchone()[0]
+        return number
 
     def close(self) -> None:
         """Close the database; in memory, that is its end."""

@@ -16,6 +16,7 @@ until it does as asked again. A database that is corrupt is set aside, and a new
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -211,6 +212,9 @@ class PushQueue:
         self._claimed -= {(True, number) for number in self._unsettled}
         self._unsettled.clear()
         self._report_recovery()
+        # What is done is done: trouble with this one is met by the next that writes.
+        with contextlib.suppress(sqlite3.Error):
+            disk.shrink()
         return results
 
     def _opened(self) -> PushTable:

@@ -113,3 +113,21 @@ def configuration(mail: Path, **settings: object) -> Config:
     values = {"mail_domain": DOMAIN, "mailboxes_dir": mail, "mailboxes_user": user, **settings}
     lines = "".join(f"{key} = {value}\n" for key, value in values.items())
     return parse_config(f"[params]\n{lines}", "test")[0]
+
+
+@pytest.fixture
+def commandline(socket_dir: Path, mail: Path) -> Callable[[str], list[str]]:
+    """The command line of a daemon for `mail` and the gateway at a URL."""
+
+    def made(gateway: str) -> list[str]:
+        config = socket_dir / "chatmail.ini"
+        config.write_text(
+            f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {mail}\n"
+            f"mailboxes_user = {pwd.getpwuid(os.geteuid()).pw_name}\npush_gateway = {gateway}\n"
+        )
+        return [
+            *("-m", "metadata", "--config", str(config)),
+            *("--socket", str(socket_dir / "socket"), "--state", str(socket_dir / "state")),
+        ]
+
+    return made

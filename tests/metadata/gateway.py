@@ -1,6 +1,7 @@
 """A push gateway on loopback: the real protocol, answers as a test wants them."""
 
 import asyncio
+import ssl
 import time
 
 from aiohttp import web
@@ -24,18 +25,20 @@ class Gateway:
         self._at_once = 0
         self._let_go = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._scheme = "http"
         self.port = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/notify"
+        return f"{self._scheme}://127.0.0.1:{self.port}/notify"
 
-    async def start(self) -> None:
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        self._scheme = "https" if tls else "http"
         app = web.Application()
         app.router.add_post("/notify", self._notify)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

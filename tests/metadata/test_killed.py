@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import os
-import pwd
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,6 @@ from tests.support import Daemon, daemon, dict_client, eventually
 FEW, MANY = 8, 200
 """Kills: those of every run of the tests, and those of a whole one."""
 MOST_AN_ADDRESS = 400
-
-
-@pytest.fixture
-def arguments(socket_dir: Path, mail: Path, gateway: Gateway) -> list[str]:
-    """The command line of a daemon for `mail` and `gateway`."""
-    config = socket_dir / "chatmail.ini"
-    config.write_text(
-        f"[params]\nmail_domain = example.org\nmailboxes_dir = {mail}\n"
-        f"mailboxes_user = {pwd.getpwuid(os.geteuid()).pw_name}\npush_gateway = {gateway.url}\n"
-    )
-    return [
-        *("-m", "metadata", "--config", str(config)),
-        *("--socket", str(socket_dir / "socket"), "--state", str(socket_dir / "state")),
-    ]
 
 
 async def tell_of_messages(path: Path, users: list[str], accepted: list[str]) -> None:
@@ -58,8 +43,13 @@ async def killed_while_told(path: Path, running: Daemon, users: list[str]) -> li
 
 @pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 async def test_kill_at_any_moment(
-    arguments: list[str], socket_dir: Path, mail: Path, gateway: Gateway, kills: int
+    commandline: Callable[[str], list[str]],
+    socket_dir: Path,
+    mail: Path,
+    gateway: Gateway,
+    kills: int,
 ) -> None:
+    arguments = commandline(gateway.url)
     accepted: list[str] = []
     for turn in range(kills):
         users = [f"u{turn}-{number}@example.org" for number in range(MOST_AN_ADDRESS)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metadata.pushtable import FAR
+from metadata.pushtable import FAR, SPARE_PAGES
 from metadata.queue import FILE, MAX_IN_MEMORY, TOGETHER_SECONDS, PushQueue
 from relay.mailbox import Owner
 
@@ -298,13 +298,17 @@ async def test_memory_is_bounded_while_the_disk_is_in_trouble(
     await queue.close()
 
 
-async def test_the_file_gives_space_back_after_a_backlog(
-    queue: PushQueue, tmp_path: Path, owner: Owner
-) -> None:
-    path = tmp_path / "state" / FILE
+async def drained_backlog(queue: PushQueue) -> None:
     await queue.put(ALICE, [f"{n:04}" + "x" * 1000 for n in range(4000)], NOW)
     claim = await queue.claim(NOW, 5000)
     await asyncio.gather(*(queue.done(push, NOW) for push in claim.pushes))
+
+
+async def test_the_file_is_small_again_after_a_restart(
+    queue: PushQueue, tmp_path: Path, owner: Owner
+) -> None:
+    path = tmp_path / "state" / FILE
+    await drained_backlog(queue)
     again = await reopened(queue, tmp_path, owner)
     await again.claim(NOW, 1)
     await again.close()
@@ -313,3 +317,14 @@ async def test_the_file_gives_space_back_after_a_backlog(
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     database.close()
+
+
+async def test_the_file_shrinks_while_it_is_used(queue: PushQueue, tmp_path: Path) -> None:
+    """Bit by bit: what one push adds to the work is bounded."""
+    await drained_backlog(queue)
+    for number in range(200):
+        await queue.put(ALICE, ["a"], NOW + number)
+    await queue.close()  # which moves what is in the log into the file
+    file, log = tmp_path / "state" / FILE, tmp_path / "state" / f"{FILE}-wal"
+    assert file.stat().st_size < (SPARE_PAGES + 100) * 4096
+    assert not log.exists()
