@@ -247,6 +247,7 @@ async def test_client_says_no_more(
     assert (await submit(other)).code == 250
 
 
+@pytest.mark.slow
 async def test_a_slow_message_is_no_silence(
     connect: Connect, reinject: Reinject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,16 +11,21 @@ import pytest
 
 from postern.expiry.rules import DAY
 from relay.mailbox import PASSWORD
+from tests.postern.commandline import Done, postern
 from tests.postern.expiry.relays import DOMAIN, account, message
 
 
-def postern(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def configure(root: Path) -> Path:
     config = root.parent / "chatmail.ini"
     config.write_text(
         f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {root}\nmax_mailbox_size = 1000\n"
     )
-    command = [sys.executable, "-m", "postern", "expire", "--config", str(config), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return config
+
+
+def expire(root: Path, *arguments: str) -> Done:
+    """Without processes of its own."""
+    return postern("expire", "--config", str(configure(root)), "--workers", "1", *arguments)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def count(mailbox: Path) -> int:
 
 def test_without_remove_it_only_tells(mailbox: Path) -> None:
     for arguments in ((), ("--remove", "--dry-run")):
-        done = postern(mailbox.parent, *arguments)
+        done = expire(mailbox.parent, *arguments)
         assert done.returncode == 0, done.stderr
         assert "Would be removed" in done.stdout
         assert "someone12" not in done.stdout + done.stderr
@@ -48,7 +53,9 @@ def test_without_remove_it_only_tells(mailbox: Path) -> None:
 
 
 def test_remove_removes_and_tells_as_json(mailbox: Path) -> None:
-    done = postern(mailbox.parent, "--remove", "--json")
+    command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
+    command += ["--config", str(configure(mailbox.parent))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["removed"], told["messages"], told["messages_removed"]) == (True, 4, 2)
@@ -58,7 +65,7 @@ def test_remove_removes_and_tells_as_json(mailbox: Path) -> None:
 def test_for_a_quota_warning_only_that_mailbox_is_trimmed_to_its_quota(mailbox: Path) -> None:
     other = account(mailbox.parent, "another12", idle_days=1000)
     (mailbox / "maildirsize").touch()
-    done = postern(mailbox.parent, "--remove", "--quota-of", f"someone12@{DOMAIN}", "--json")
+    done = expire(mailbox.parent, "--remove", "--quota-of", f"someone12@{DOMAIN}", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["trimmed"] == 2
     assert count(mailbox) == 2
@@ -75,7 +82,7 @@ def test_for_a_quota_warning_only_that_mailbox_is_trimmed_to_its_quota(mailbox: 
     ],
 )
 def test_an_address_that_is_none_here_is_told(mailbox: Path, address: str, says: str) -> None:
-    done = postern(mailbox.parent, "--remove", "--quota-of", address)
+    done = expire(mailbox.parent, "--remove", "--quota-of", address)
     assert done.returncode == 1
     assert says in done.stderr
 
@@ -83,12 +90,12 @@ def test_an_address_that_is_none_here_is_told(mailbox: Path, address: str, says:
 @pytest.mark.slow
 def test_faults_of_the_configuration_and_of_the_clock(mailbox: Path) -> None:
     os.utime(mailbox / PASSWORD, (0, 0))
-    done = postern(mailbox.parent, "--remove")
+    done = expire(mailbox.parent, "--remove")
     assert done.returncode == 1
     assert "--force" in done.stderr
     assert mailbox.exists()
-    done = postern(mailbox.parent, "--remove", "--config", "/nonexistent.ini")
+    done = expire(mailbox.parent, "--remove", "--config", "/nonexistent.ini")
     assert done.returncode == 78
     assert "cannot be read" in done.stderr
-    postern(mailbox.parent, "--remove", "--force")
+    expire(mailbox.parent, "--remove", "--force")
     assert not mailbox.exists()
