@@ -80,7 +80,7 @@ def _show(told: Mapping[str, list[Figure]]) -> None:
             if before and figure.name != before:
                 table.add_section()
             what = "" if figure.name == before else figure.help.rstrip(".")
-            table.add_row(what, ", ".join(figure.labels.values()), wording.value(figure))
+            table.add_row(what, wording.labels(figure), wording.value(figure))
             before = figure.name
         console.print(table)
 

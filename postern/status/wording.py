@@ -20,6 +20,11 @@ def value(figure: Figure) -> str:
     return ", ".join(parts)
 
 
+def labels(figure: Figure) -> str:
+    """What tells a figure from others of its name."""
+    return ", ".join(value.replace("_", " ") for value in figure.labels.values())
+
+
 def _amount(name: str, number: float) -> str:
     if math.isnan(number) or math.isinf(number):
         return "unknown"

@@ -119,6 +119,11 @@ def test_wording(name: str, value: float | Spread, expected: str) -> None:
     assert wording.value(Figure(name, "", {}, value)) == expected
 
 
+def test_labels_are_words() -> None:
+    figure = Figure("x", "", {"kind": "passdb", "reason": "username_too_short"}, 1.0)
+    assert wording.labels(figure) == "passdb, username too short"
+
+
 def test_both_daemons(registry: CollectorRegistry, socket_dir: Path) -> None:
     one, two = socket_dir / "one", socket_dir / "two"
     with serving(registry, one), serving(registry, two):
