@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from metadata import keys
 from metadata.appversions import AppVersions
@@ -83,11 +84,8 @@ class MetadataHandler:
             await self._owe_pushes(user)
 
     async def _valid_tokens(self, user: str) -> tuple[str, ...]:
-        try:
+        with _as_failure():
             return await self._tokens.valid(user, int(self._clock()))
-        except OSError as error:
-            log.warning("device tokens cannot be read: %s", error.strerror)
-            raise DictFailure("device tokens cannot be read now") from None
 
     async def _add_token(self, user: str, token: str) -> None:
         try:
@@ -99,9 +97,20 @@ class MetadataHandler:
             raise DictFailure("the device token cannot be stored now") from None
 
     async def _owe_pushes(self, user: str) -> None:
-        if tokens := await self._valid_tokens(user):
-            await self._queue.put(user, tokens, self._clock())
+        now = self._clock()
+        with _as_failure():
+            owed = await self._queue.owe(user, lambda: self._tokens.read(user, int(now)), now)
+        if owed:
             self._wake()
+
+
+@contextmanager
+def _as_failure() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.warning("device tokens cannot be read: %s", error.strerror)
+        raise DictFailure("device tokens cannot be read now") from None
 
 
 def _checked(token: str) -> str:

@@ -23,10 +23,13 @@ MANY = 500
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[P, T]):
-    """Work at a place `P`, and instead of it where that fails."""
+    """Work at a place `P`, and instead of it where that fails.
 
-    work: Callable[[P], T]
-    instead: Callable[[], T]
+    An exception that they return is raised to the caller; one that they raise is everybody's.
+    """
+
+    work: Callable[[P], T | Exception]
+    instead: Callable[[], T | Exception]
     answer: "asyncio.Future[T]"
     writes: bool = True
     may_wait: bool = False

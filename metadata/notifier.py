@@ -147,7 +147,7 @@ class Notifier:
     def _start(self, session: aiohttp.ClientSession, push: Push) -> None:
         self._breaker.began(push.id, self._monotonic())
         self._in_flight += 1
-        task = asyncio.ensure_future(self._deliver(session, push))
+        task = asyncio.create_task(self._deliver(session, push))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

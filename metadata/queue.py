@@ -21,7 +21,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -74,13 +74,28 @@ class PushQueue:
 
     async def put(self, address: str, tokens: Sequence[str], now: float) -> None:
         """Owe each token a push; on return that is durable. `now` in seconds since the epoch."""
+        await self.owe(address, lambda: tokens, now)
 
-        def owed() -> Iterator[Owed]:
-            return (
-                Owed(address, token, now, self._woken.due(address, token, now)) for token in tokens
-            )
+    async def owe(self, address: str, tokens: Callable[[], Sequence[str]], now: float) -> int:
+        """As `put`, for the tokens that a function has; how many they are. Raises its OSError.
 
-        await self._do(lambda disk: disk.add(owed()), lambda: self._keep_in_memory(list(owed())))
+        It is called in the queue's thread: to read a small file costs less than a hop to a thread
+        that does nothing else.
+        """
+
+        def owed() -> list[Owed]:
+            due = self._woken.due
+            return [Owed(address, token, now, due(address, token, now)) for token in tokens()]
+
+        def owe(add: Callable[[list[Owed]], None]) -> int | OSError:
+            try:
+                pushes = owed()
+            except OSError as error:
+                return error  # not the queue's trouble, but that of who asked
+            add(pushes)
+            return len(pushes)
+
+        return await self._do(lambda disk: owe(disk.add), lambda: owe(self._keep_in_memory))
 
     async def claim(self, now: float, limit: int) -> Claim:
         """At most `limit` pushes that are due and not claimed yet, the newest messages' first."""
@@ -133,8 +148,8 @@ class PushQueue:
 
     async def _do(
         self,
-        on_disk: Callable[[PushTable], T],
-        without: Callable[[], T],
+        on_disk: Callable[[PushTable], T | OSError],
+        without: Callable[[], T | OSError],
         *,
         writes: bool = True,
         may_wait: bool = False,
@@ -238,7 +253,7 @@ class PushQueue:
             free = (number for number in due if (table.durable, number) not in self._claimed)
             chosen = list(islice(free, limit - len(pushes)))
             self._claimed.update((table.durable, number) for number in chosen)
-            pushes += map(table.get, chosen)
+            pushes += table.get(chosen)
             if (moment := table.next_due(now)) is not None:
                 later.append(moment)
         return Claim(pushes, min(later, default=None))
@@ -325,10 +340,11 @@ def _answer(batch: Sequence[Job[PushTable, Any]], results: Sequence[Any] | Excep
     for number, job in enumerate(batch):
         if job.answer.done():
             continue
-        if isinstance(results, Exception):
-            job.answer.set_exception(results)
+        result = results if isinstance(results, Exception) else results[number]
+        if isinstance(result, Exception):
+            job.answer.set_exception(result)
         else:
-            job.answer.set_result(results[number])
+            job.answer.set_result(result)
 
 
 def _sum(*tables: PushTable) -> tuple[int, float | None]:

@@ -5,7 +5,6 @@ under a lock for its address; the lock is this process's, the only one that writ
 A change holds on to the mailbox's directory: if that is put aside or deleted meanwhile, the change
 goes with it, and no directory is ever made here.
 The work is done in threads: these files are on the disk that all mail is on, and it may be slow.
-What is asked at the same time is read in one batch; each message asks.
 """
 
 import asyncio
@@ -22,7 +21,6 @@ from typing import TypeVar
 
 from metadata.tokens import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
-from relay.batches import Reader
 from relay.mailbox import METADATA, Mailboxes, Owner
 
 log = logging.getLogger(__name__)
@@ -37,8 +35,6 @@ MAX_OCTETS = 1 << 20
 """Of a file that is read; tokens are a twentieth of it at most."""
 _PIECE = 1 << 16
 _THREADS = 4
-_READERS, _MAX_READ = 4, 32
-"""Threads that read, and how many files are one batch."""
 _LOCKS = 64
 
 T = TypeVar("T")
@@ -54,14 +50,13 @@ class TokenStore:
     def __init__(self, mailboxes: Mailboxes, owner: Owner) -> None:
         self._mailboxes = mailboxes
         self._owner = owner
-        self._reader = Reader(_READERS, _MAX_READ)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tokens")
         # Addresses share locks: a lock for each would have to be found and forgotten.
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     async def valid(self, user: str, now: int) -> tuple[str, ...]:
         """The tokens of `user` that hold at `now`; none where there is no mailbox."""
-        return await self._reader.ask(lambda: self._valid(user, now))
+        return await self._run(self.read, user, now)
 
     async def add(self, user: str, token: str, now: int) -> None:
         """Note that `token` was set at `now`, durably; raises NoMailbox, InvalidToken."""
@@ -74,13 +69,13 @@ class TokenStore:
 
     def close(self) -> None:
         """End the threads; what is under way is finished."""
-        self._reader.close()
         self._threads.shutdown()
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
-    def _valid(self, user: str, now: int) -> tuple[str, ...]:
+    def read(self, user: str, now: int) -> tuple[str, ...]:
+        """As `valid`, for a thread that may wait for the disk."""
         try:
             return _read(self._file(user), now).valid(now)
         except NoMailbox:

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits(3): starting again does not help."""
 EXIT_FAILURE = 1
+GC_THRESHOLD = 10_000
+"""Objects, in place of 700; they take a megabyte or two."""
 
 Listeners = dict[str, socket.socket]
 Run = Callable[[Listeners, Config, asyncio.Event], Coroutine[Any, Any, None]]
@@ -95,6 +98,7 @@ def main(
         config = read_config(arguments.config)
         listeners = listen(config)
         kept = {label: listener.dup() for label, listener in listeners.items()}
+        _collect_seldom()
         if uvloop.run(_supervise(name, listeners, arguments.config, config, run)):
             _begin_again(kept)
     except ConfigError as error:
@@ -104,6 +108,15 @@ def main(
         log.critical("%s", error)
         return EXIT_FAILURE
     return 0
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector look at what comes and goes, and seldom: a twentieth of the time.
+
+    What has been imported stays; most of what a request leaves behind goes without a collector.
+    """
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _supervise(name: str, listeners: Listeners, path: Path, config: Config, run: Run) -> bool:

@@ -169,6 +169,25 @@ async def test_callers_share_commits_and_all_are_kept(
     await again.close()
 
 
+async def test_trouble_with_ones_tokens_is_ones_own(
+    queue: PushQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> list[str]:
+        raise PermissionError
+
+    asked = [queue.owe(f"u{n}@example.org", lambda: ["t"], NOW) for n in range(5)]
+    answers = await asyncio.gather(*asked, queue.owe(ALICE, broken, NOW), return_exceptions=True)
+    assert answers[:5] == [1] * 5
+    assert isinstance(answers[5], PermissionError)
+    assert (await queue.backlog())[0] == 5
+    assert caplog.text == ""
+
+
+async def test_who_has_no_token_is_owed_nothing(queue: PushQueue) -> None:
+    assert await queue.owe(ALICE, list, NOW) == 0
+    assert await queue.backlog() == (0, None)
+
+
 async def test_a_caller_that_is_cancelled_harms_no_other(queue: PushQueue) -> None:
     puts = [asyncio.ensure_future(queue.put(ALICE, [f"t{n}"], NOW)) for n in range(20)]
     await asyncio.sleep(0)
