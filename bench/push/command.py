@@ -19,7 +19,7 @@ def command(
 ) -> None:
     """metadata between a load of new messages and a gateway with a set latency and failures.
 
-    A whole run is about four minutes and writes its tables into bench/RESULTS.md; one with
+    A whole run is about five minutes and writes its tables into bench/RESULTS.md; one with
     --quick or --only only prints them. The scenario sandbox needs Postfix, Dovecot and root. The
     exit code tells whether it could be measured, not whether the targets are reached.
     """
