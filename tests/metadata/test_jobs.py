@@ -22,7 +22,7 @@ def job(name: str, *, writes: bool = True, may_wait: bool = False) -> Job[None, 
     return Job(lambda _: name, lambda: name, answer, writes, may_wait)
 
 
-def names(batch: list[Job[None, Any]]) -> list[str]:
+def names(batch: list[Job[None, Any]]) -> list[Any]:
     return [each.work(None) for each in batch]
 
 
@@ -80,7 +80,7 @@ def test_at_the_end_nothing_is_left(before: list[str]) -> None:
 def test_a_thread_that_waits_is_woken(put: Callable[[Jobs[None]], None]) -> None:
     jobs: Jobs[None] = Jobs(LONG)
     jobs.put(job("patient", may_wait=True))
-    taken: list[str] = []
+    taken: list[Any] = []
     thread = threading.Thread(target=lambda: taken.extend(names(jobs.take()[0])), daemon=True)
     thread.start()
     time.sleep(0.05)
