@@ -1,13 +1,15 @@
-"""How a benchmark ends: its tables on the terminal or as JSON, a whole run's in RESULTS.md."""
+"""How a benchmark is run and ends: tables or JSON, and a whole run's tables in RESULTS.md."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+import typer
 from rich.console import Console
 
 from bench.machine import circumstances
-from bench.report import RESULTS, Table, section, show, written_into
+from bench.measured import Measured
+from bench.problem import BenchProblem
+from bench.report import RESULTS, section, show, written_into
 
 WIDTH = 130
 """Columns that the tables need; a narrower terminal wraps them, which loses nothing."""
@@ -15,22 +17,37 @@ errors = Console(stderr=True)
 console = Console(width=max(WIDTH, errors.width))
 
 
-def publish(
+def check_scenarios(only: Sequence[str] | None, scenarios: Sequence[str]) -> None:
+    """Raise typer.BadParameter for one that is none of `scenarios`."""
+    if unknown := set(only or ()) - set(scenarios):
+        raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
+
+
+def benchmark(
     name: str,
     notes: str,
-    tables: Sequence[Table],
-    figures: dict[str, Any],
+    measure: Callable[[Callable[[str], None]], Measured],
     *,
     as_json: bool,
     whole: bool,
 ) -> None:
-    """Show a run of benchmark `name`; a `whole` one is also written into RESULTS.md.
+    """Have a benchmark measured and show it; a `whole` run is also written into RESULTS.md.
 
-    `figures` is the run for machines; `notes` say what the words in `tables` mean.
+    `measure` is given what hears of each part of it; `notes` say what the words in its tables
+    mean. Raises typer.Exit where it cannot be measured.
     """
+    try:
+        with errors.status("starting") as status:
+            result = measure(status.update)
+    except BenchProblem as problem:
+        errors.print(str(problem), markup=False)
+        raise typer.Exit(1) from None
+    if result.not_run:
+        errors.print(f"Left out: {result.not_run}", markup=False)
+    tables = result.tables()
     facts = circumstances()
     if as_json:
-        print(json.dumps({"circumstances": facts, **figures}))  # noqa: T201 - the output
+        print(json.dumps({"circumstances": facts, **result.as_json()}))  # noqa: T201 - the output
     else:
         for table in tables:
             show(console, table)

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from bench.auth import run as auth
-from bench.problem import BenchProblem
-from bench.publish import errors, publish
+from bench.publish import benchmark, check_scenarios
 
 
 def command(
@@ -23,21 +22,12 @@ def command(
     --quick or --only only prints them. Logins need Dovecot 2.4 and root. The exit code tells
     whether it could be measured, not whether the targets are reached.
     """
-    if unknown := set(only or ()) - set(auth.SCENARIOS):
-        raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
-    try:
-        with errors.status("starting") as status:
-            result = auth.run(auth.QUICK if quick else auth.FULL, only or [], status.update)
-    except BenchProblem as problem:
-        errors.print(str(problem), markup=False)
-        raise typer.Exit(1) from None
-    if result.not_run:
-        errors.print(f"No logins on Dovecot: {result.not_run}")
-    publish(
+    check_scenarios(only, auth.SCENARIOS)
+    plan = auth.QUICK if quick else auth.FULL
+    benchmark(
         auth.NAME,
         auth.NOTES,
-        result.tables(),
-        result.as_json(),
+        lambda report: auth.run(plan, only or [], report),
         as_json=as_json,
         whole=not quick and not only,
     )

@@ -4,14 +4,15 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from bench.auth import logins
 from bench.auth.asking import Answered, Load, ask
 from bench.auth.stand import DOMAIN, PASSWORD, Stand, stand
-from bench.figures import Target, Verdict
+from bench.figures import Verdict, at_least, at_most
+from bench.measured import Measured
 from bench.problem import BenchProblem
 from bench.report import Table, number, targets_table
 from doveauth.hashing import hash_password, new_salt
@@ -60,7 +61,7 @@ class Creations(msgspec.Struct, frozen=True, kw_only=True):
         return self.made.per_s / self.one_core_per_s
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Measured, frozen=True, kw_only=True):
     """What a run has measured."""
 
     lookups: dict[int, Answered]
@@ -69,20 +70,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds of doveauth's processor time a lookup, by connections."""
     creations: Creations | None
     logins: logins.Logins | None
-    not_run: str
-    """Why there were no logins; empty where there were, or none were asked for."""
 
     def verdicts(self) -> list[Verdict]:
         """The targets."""
         many, one = self.lookups.get(MANY), self.lookups.get(1)
         made, through = self.creations, self.logins
         return [
-            _at_least("lookups a second, 64 connections", 12_000, many, lambda m: m.per_s),
-            _at_most("p99 of them", 12, many, lambda m: m.p99_ms),
-            _at_most("p99 of lookups, 1 connection", 0.3, one, lambda m: m.p99_ms),
-            _at_least("creations, of what one core hashes", 1.6, made, lambda m: m.cores),
-            _at_most("p99 of lookups beside", 20, made, lambda m: m.lookups.p99_ms),
-            _at_most("p95 of logins beside slow ones", 50, through, lambda m: m.others.p95_ms),
+            at_least("lookups a second, 64 connections", 12_000, many, lambda m: m.per_s),
+            at_most("p99 of them", 12, many, lambda m: m.p99_ms, "ms"),
+            at_most("p99 of lookups, 1 connection", 0.3, one, lambda m: m.p99_ms, "ms"),
+            at_least("creations, of what one core hashes", 1.6, made, lambda m: m.cores),
+            at_most("p99 of lookups beside", 20, made, lambda m: m.lookups.p99_ms, "ms"),
+            at_most("p95 of logins beside slow ones", 50, through, lambda m: m.others.p95_ms, "ms"),
         ]
 
     def tables(self) -> list[Table]:
@@ -111,15 +110,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         columns = ("", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU µs")
         return [targets_table(self.verdicts()), Table("Questions and answers", columns, rows)]
 
-    def as_json(self) -> dict[str, Any]:
-        """All that was measured, for machines."""
-        told: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
-        told["targets"] = [
-            {**msgspec.to_builtins(verdict), "reached": verdict.reached}
-            for verdict in self.verdicts()
-        ]
-        return told
-
 
 def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
     """Measure the scenarios `only`, or all; `report` hears of each. Raises BenchProblem."""
@@ -142,7 +132,13 @@ def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
                 raise BenchProblem(not_run)
             if not not_run:
                 through = logins.measure(plan.logins)
-    return Result(lookups=lookups, cpu_us=cpu, creations=creations, logins=through, not_run=not_run)
+    return Result(
+        lookups=lookups,
+        cpu_us=cpu,
+        creations=creations,
+        logins=through,
+        not_run=not_run and f"logins on Dovecot: {not_run}",
+    )
 
 
 def _lookups(place: Stand, plan: Plan, connections: int) -> tuple[Answered, float]:
@@ -184,16 +180,6 @@ def _hashes_per_s(threads: int, seconds: float) -> float:
     with ThreadPoolExecutor(threads) as executor:
         running = [executor.submit(hashes) for _ in range(threads)]
         return sum(each.result() for each in running) / seconds
-
-
-def _at_least(what: str, limit: float, measured: T | None, figure: Callable[[T], float]) -> Verdict:
-    target = Target(what=what, unit="", at_least=limit)
-    return Verdict(target=target, measured=None if measured is None else figure(measured))
-
-
-def _at_most(what: str, limit: float, measured: T | None, figure: Callable[[T], float]) -> Verdict:
-    target = Target(what=what, unit="ms", at_most=limit)
-    return Verdict(target=target, measured=None if measured is None else figure(measured))
 
 
 def _cells(answered: Answered) -> list[str]:

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from bench.expire import run as expiry
-from bench.problem import BenchProblem
-from bench.publish import errors, publish
+from bench.publish import benchmark
 
 
 def command(
@@ -19,17 +18,11 @@ def command(
     directory, and writes its tables into bench/RESULTS.md; one with --quick only prints them. The
     exit code tells whether it could be measured, not whether the targets are reached.
     """
-    try:
-        with errors.status("starting") as status:
-            result = expiry.run(expiry.QUICK if quick else expiry.FULL, status.update)
-    except BenchProblem as problem:
-        errors.print(str(problem), markup=False)
-        raise typer.Exit(1) from None
-    publish(
+    plan = expiry.QUICK if quick else expiry.FULL
+    benchmark(
         expiry.NAME,
         expiry.NOTES,
-        result.tables(),
-        result.as_json(),
+        lambda report: expiry.run(plan, report),
         as_json=as_json,
         whole=not quick,
     )

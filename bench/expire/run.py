@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from bench.expire import tree
 from bench.figures import Target, Verdict
+from bench.measured import Measured
 from bench.problem import BenchProblem
 from bench.process import MB, ROOT
 from bench.report import Table, number, targets_table
@@ -54,7 +55,7 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
         return self.mailboxes * tree.MESSAGES / self.seconds
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Measured, frozen=True, kw_only=True):
     """What a run has measured."""
 
     ours: Walk
@@ -103,15 +104,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         ]
         columns = ("", "mailboxes", "seconds", "messages/s", "largest MB", "together MB")
         return [targets_table(self.verdicts()), Table("From start to end", columns, rows)]
-
-    def as_json(self) -> dict[str, Any]:
-        """All that was measured, for machines."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        told["targets"] = [
-            {**msgspec.to_builtins(verdict), "reached": verdict.reached}
-            for verdict in self.verdicts()
-        ]
-        return told
 
 
 def run(plan: Plan, report: Callable[[str], None]) -> Result:

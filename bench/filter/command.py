@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from bench.filter import run as filtering
-from bench.problem import BenchProblem
-from bench.publish import errors, publish
+from bench.publish import benchmark, check_scenarios
 
 
 def command(
@@ -27,22 +26,12 @@ def command(
     or --only only prints them. The exit code tells whether it could be measured, not whether the
     targets are reached.
     """
-    if unknown := set(only or ()) - set(filtering.SCENARIOS):
-        raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
-    try:
-        with errors.status("starting") as status:
-            plan = filtering.QUICK if quick else filtering.FULL
-            result = filtering.run(plan, only or [], status.update)
-    except BenchProblem as problem:
-        errors.print(str(problem), markup=False)
-        raise typer.Exit(1) from None
-    if result.not_run:
-        errors.print(f"Not run through Postfix: {result.not_run}")
-    publish(
+    check_scenarios(only, filtering.SCENARIOS)
+    plan = filtering.QUICK if quick else filtering.FULL
+    benchmark(
         filtering.NAME,
         filtering.NOTES,
-        result.tables(),
-        result.as_json(),
+        lambda report: filtering.run(plan, only or [], report),
         as_json=as_json,
         whole=not quick and not only,
     )

@@ -1,7 +1,6 @@
 """A whole run of the filter's benchmark: what is measured, and the tables that come of it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -9,6 +8,7 @@ from bench.figures import Verdict
 from bench.filter import beside, grid, postfix
 from bench.filter.stand import Stand, stand
 from bench.filter.targets import verdicts
+from bench.measured import Measured
 from bench.problem import BenchProblem
 from bench.report import FIGURES, Table, cells, number, targets_table
 
@@ -53,14 +53,12 @@ FULL = Plan(
 )
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Measured, frozen=True, kw_only=True):
     """What a run has measured."""
 
     rows: list[grid.Row]
     beside: beside.Beside | None
     chains: list[postfix.Chain]
-    not_run: str
-    """Why there was no run through Postfix; empty where there was, or none was asked for."""
 
     def verdicts(self) -> list[Verdict]:
         """The targets."""
@@ -76,15 +74,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         if self.chains:
             tables.append(_postfix_table(self.chains))
         return tables
-
-    def as_json(self) -> dict[str, Any]:
-        """All that was measured, for machines."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        told["targets"] = [
-            {**msgspec.to_builtins(verdict), "reached": verdict.reached}
-            for verdict in self.verdicts()
-        ]
-        return told
 
 
 def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
@@ -105,7 +94,9 @@ def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
         if "postfix" in wanted:
             report("through Postfix")
             chains, not_run = _through_postfix(place, plan, insist=bool(only))
-    return Result(rows=rows, beside=by, chains=chains, not_run=not_run)
+    return Result(
+        rows=rows, beside=by, chains=chains, not_run=not_run and f"through Postfix: {not_run}"
+    )
 
 
 def _through_postfix(place: Stand, plan: Plan, *, insist: bool) -> tuple[list[postfix.Chain], str]:

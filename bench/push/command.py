@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench.problem import BenchProblem
-from bench.publish import errors, publish
+from bench.publish import benchmark, check_scenarios
 from bench.push import run as push
 
 
@@ -23,21 +22,12 @@ def command(
     --quick or --only only prints them. The scenario sandbox needs Postfix, Dovecot and root. The
     exit code tells whether it could be measured, not whether the targets are reached.
     """
-    if unknown := set(only or ()) - set(push.SCENARIOS):
-        raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
-    try:
-        with errors.status("starting") as status:
-            result = push.run(push.QUICK if quick else push.FULL, only or [], status.update)
-    except BenchProblem as problem:
-        errors.print(str(problem), markup=False)
-        raise typer.Exit(1) from None
-    if result.not_run:
-        errors.print(f"No sandbox: {result.not_run}")
-    publish(
+    check_scenarios(only, push.SCENARIOS)
+    plan = push.QUICK if quick else push.FULL
+    benchmark(
         push.NAME,
         push.NOTES,
-        result.tables(),
-        result.as_json(),
+        lambda report: push.run(plan, only or [], report),
         as_json=as_json,
         whole=not quick and not only,
     )

@@ -4,11 +4,12 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from statistics import median_low
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from bench.figures import Verdict, at_least, at_most, percentile
+from bench.measured import Measured
 from bench.problem import BenchProblem
 from bench.push import loads, sandbox
 from bench.push.loads import LATENCY, Backlog, Failures, Pushed
@@ -45,7 +46,7 @@ QUICK = Plan(burst=1000, instant=1000, owed=5000, sandbox=5, rounds=1)
 FULL = Plan(burst=1000, instant=3000, owed=100_000, sandbox=sandbox.MESSAGES, rounds=5)
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Measured, frozen=True, kw_only=True):
     """What a run has measured."""
 
     burst: Pushed | None
@@ -54,8 +55,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Backlog | None
     sandbox_s: list[float] | None
     """For each message, ascending."""
-    not_run: str
-    """Why there was no sandbox; empty where there was, or none was asked for."""
 
     def verdicts(self) -> list[Verdict]:
         """The targets."""
@@ -101,15 +100,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             tables.append(_sandbox_table(self.sandbox_s))
         return tables
 
-    def as_json(self) -> dict[str, Any]:
-        """All that was measured, for machines."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        told["targets"] = [
-            {**msgspec.to_builtins(verdict), "reached": verdict.reached}
-            for verdict in self.verdicts()
-        ]
-        return told
-
 
 def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
     """Measure the scenarios `only`, or all; `report` hears of each. Raises BenchProblem."""
@@ -142,7 +132,7 @@ def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
         failures=_median_of_failures(failing),
         backlog=measured("backlog", lambda: loads.backlog(plan.owed)),
         sandbox_s=measured("sandbox", lambda: sorted(sandbox.measure(plan.sandbox))),
-        not_run=not_run,
+        not_run=not_run and f"sandbox: {not_run}",
     )
 
 
