@@ -170,7 +170,9 @@ class FileAccounts:
             return found
         invited = self._rules.registration == "invite"
         if invited and not await self._limits.admissions.admits(str(address), password):
-            return Refusal.NOT_INVITED
+            # Promises are forgotten once they are kept: the other login of this very client may
+            # have made the account since we looked.
+            return await self._reader.ask(lambda: _stored(mailbox)) or Refusal.NOT_INVITED
         return await self._make_once(mailbox, password, remote)
 
     async def _make_once(
@@ -190,6 +192,10 @@ class FileAccounts:
         return await asyncio.shield(task)
 
     async def _make(self, mailbox: Mailbox, password: str, remote: str | None) -> Account | Refusal:
+        # Somebody may have made it since we looked, and counts once.
+        found = await self._reader.ask(lambda: _stored(mailbox))
+        if found is not None:
+            return found
         if not self._limits.network.allow(remote, self._monotonic()):
             return Refusal.NETWORK
         made = await self._create(mailbox, password)

@@ -1,6 +1,7 @@
 """The dict protocol's edge, for Dovecot 2.3: its passdb, userdb and last_login plugin."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +10,15 @@ from doveauth.accounts import AccountStore
 from doveauth.answers import Answers, Unavailable, temporary
 from relay.dictproto import Change
 from relay.dictserver import DictFailure
+from relay.log import unexpected
+
+log = logging.getLogger(__name__)
+
+NOT_NOW = "not now"
+"""No JSON, which Dovecot 2.3 reports as a temporary failure, as it does a failure of the dict.
+
+Of the latter it would write the whole key into its log, and with it the password.
+"""
 
 
 class AuthHandler:
@@ -22,8 +32,17 @@ class AuthHandler:
         request = keys.parse_lookup(key)
         if request is None:
             return None
-        with _as_failure():
-            fields = await self._answers.fields(request)
+        if isinstance(request, keys.User):
+            with _as_failure():
+                fields = await self._answers.fields(request)
+        else:
+            try:
+                fields = await self._answers.fields(request)
+            except Unavailable:
+                return NOT_NOW
+            except Exception as error:  # noqa: BLE001 - no failure of a login may be one of the dict
+                unexpected(log, "a login", error)
+                return NOT_NOW
         return None if fields is None else json.dumps(fields)
 
     async def iterate(self, path: str, _user: str) -> list[tuple[str, str]]:

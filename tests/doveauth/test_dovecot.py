@@ -344,3 +344,11 @@ def test_a_hostile_name_makes_nothing(relay: Relay, name: str) -> None:
         assert relay.login(name, PASSWORD) != "ok"
         assert relay.doveadm("user", name).returncode != 0
     assert [path.name for path in relay.mailboxes.iterdir()] == [NAME]
+
+
+def test_a_temporary_failure_leaves_no_password_in_dovecots_log(relay: Relay) -> None:
+    with relay.doveauth(min_free_disk_space="1000T"):
+        assert relay.login(NAME, PASSWORD) == "later"
+    log = (relay._directory / "dovecot.log").read_text()
+    assert PASSWORD not in log
+    assert "with everything" not in log

@@ -72,16 +72,16 @@ async def test_logins_creations_refusals_and_latencies_are_counted(
     async with dict_client(sockets[AUTH]) as dovecot:
 
         async def login(name: str, remote: str = "") -> bytes:
-            return (await dovecot.ask(f'Lshared/passdb/password1"{name}"{remote}'.encode()))[:1]
+            return (await dovecot.ask(f'Lshared/passdb/password1"{name}"{remote}'.encode()))[:2]
 
-        assert [await login("someone12@example.org", "192.0.2.1") for _ in range(3)] == [b"O"] * 3
-        assert await login("short@example.org") == b"N"
-        assert await login("../x@example.org") == b"N"
-        assert await login("another12@example.org", "192.0.2.2") == b"F"
+        assert [await login("someone12@example.org", "192.0.2.1") for _ in range(3)] == [b"O{"] * 3
+        assert await login("short@example.org") == b"N\n"
+        assert await login("../x@example.org") == b"N\n"
+        assert await login("another12@example.org", "192.0.2.2") == b"On"
         assert await dovecot.ask(b"Lshared/userdb/someone12@example.org") != b"N\n"
         (socket_dir / "mail").rename(socket_dir / "aside")
         (socket_dir / "mail").write_text("no directory any more")
-        assert await login("someone12@example.org") == b"F"
+        assert await login("someone12@example.org") == b"On"
     connector = aiohttp.UnixConnector(str(sockets[LOOKUPS]))
     async with (
         aiohttp.ClientSession("http://doveauth", connector=connector) as session,
