@@ -29,6 +29,9 @@ MAX_HASH = 4096
 """Octets of a password file that are read; a hash has some hundred."""
 DAY = 86400
 """Seconds; the grain of the last login."""
+FIRST_DAY = 1_577_836_800
+"""2020-01-01: a clock that is before it has not been set yet, as on a machine that has none of its
+own and has just booted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,12 @@ class Mailbox:
     def record_login(self, timestamp: int) -> None:
         """Note the day of a login at `timestamp` (seconds since the epoch), nothing finer.
 
-        An address without an account is left without one.
+        An address without an account is left without one. By a clock that has not been set, the
+        day of before stays.
         """
         day = day_of(timestamp)
+        if day < FIRST_DAY and self.last_login() is not None:
+            return
         # Once more where it was put aside between the login and this note of it.
         while not self._note(day):
             if not removal.bring_back(self.path):

@@ -44,7 +44,8 @@ class Mailbox:
             self._clear(INBOX, STALE_DRAFT, is_draft)
         if over_quota(left, self._rules.quota):
             self._trim(left)
-        self._forget_quota()
+        if self.tally.messages_removed:
+            self._forget_quota()
         return self.tally
 
     def trim(self) -> Tally:
@@ -52,7 +53,8 @@ class Mailbox:
         total = sum(counted(each.name, each.octets) for each in self._messages())
         if over_quota(total, self._rules.quota):
             self._trim(total)
-        self._forget_quota()
+        if self.tally.messages_removed:
+            self._forget_quota()
         return self.tally
 
     def _expire_part(self, part: str, *, seen_counts: bool) -> int:
@@ -106,6 +108,9 @@ class Mailbox:
                         yield from (message(path, *found) for found in files(directory))
 
     def _remove(self, name: str, octets: int, directory: int) -> bool:
+        if not self.tally.messages_removed:
+            # Before the first as well: a run that is killed in between leaves no wrong sum behind.
+            self._forget_quota()
         if self._act and not unlink(name, directory):
             return False
         self.tally.messages_removed += 1
@@ -128,7 +133,7 @@ class Mailbox:
     def _forget_quota(self) -> None:
         # Maildir++: whoever finds no maildirsize counts anew. Appending a difference would keep
         # an error that is in it already, and a rewritten file would lose what is being delivered.
-        if self._act and self.tally.messages_removed:
+        if self._act:
             unlink(QUOTA_FILE, self._descriptor)
 
 

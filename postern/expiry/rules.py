@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.config import Config
+from relay.mailbox import FIRST_DAY
 
 DAY = 86400
 HOUR = 3600
@@ -71,8 +72,12 @@ class Rules:
         return seen and message.octets > LARGE and message.mtime < self.large_before
 
     def mailbox_is_due(self, last_login: int) -> bool:
-        """Whether nobody has logged in for long enough."""
-        return last_login < self.login_before
+        """Whether nobody has logged in for long enough.
+
+        Whose day is before the first that there can be made an account by a clock that had not
+        been set; the next login puts it right.
+        """
+        return FIRST_DAY <= last_login < self.login_before
 
 
 def is_seen(name: str) -> bool:

@@ -1,6 +1,7 @@
 """A run over all mailboxes: one walk, several processes, a bounded number of names in memory."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -67,7 +68,7 @@ def _spread(
     if workers == 1:
         yield from (expire_chunk(root, chunk, rules, act) for chunk in chunks)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_leave_the_keyboard) as pool:
         running: set[Future[Tally]] = set()
         for chunk in chunks:
             running.add(pool.submit(expire_chunk, root, chunk, rules, act))
@@ -75,6 +76,11 @@ def _spread(
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
         yield from (each.result() for each in running)
+
+
+def _leave_the_keyboard() -> None:
+    """Ctrl-C goes to all processes of a terminal: the parent ends its workers by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def expire_chunk(root: Path, chunk: list[str], rules: Rules, act: bool) -> Tally:

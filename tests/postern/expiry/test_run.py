@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from postern.expiry import maildir, messages
 from postern.expiry import run as running
 from postern.expiry.mailboxes import expire_mailbox, leftovers, settle
 from postern.expiry.messages import Mailbox as OpenMailbox
 from postern.expiry.rules import DAY
 from postern.expiry.run import Refused, check_clock, run
 from postern.expiry.tally import Tally
-from relay.mailbox import ENFORCE, METADATA, PASSWORD, Mailbox, Mailboxes
+from relay.mailbox import ENFORCE, METADATA, PASSWORD, Mailbox, Mailboxes, Owner
 from tests.postern.expiry.relays import DOMAIN, NOW, account, everything, message, rules
 
 
@@ -228,3 +229,49 @@ def test_an_empty_relay_and_one_without_accounts_are_no_fault(root: Path) -> Non
     check_clock(root, DOMAIN, rules())
     assert expire(root).mailboxes == 0
     assert Mailboxes(root, DOMAIN).names() == []
+
+
+def test_a_kill_between_a_message_and_the_quota_file_leaves_no_wrong_sum(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = account(root, "someone12")
+    removed = message(mailbox, 30)
+    message(mailbox, 3)
+    (mailbox / "maildirsize").write_text("1000S\n20 2\n")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(_name: str, _directory: int) -> bool:
+        raise Killed
+
+    unlink = maildir.unlink
+
+    def first_then_killed(name: str, directory: int) -> bool:
+        done = unlink(name, directory)
+        if name == removed.name:
+            monkeypatch.setattr(messages, "unlink", killed)
+        return done
+
+    monkeypatch.setattr(messages, "unlink", first_then_killed)
+    with pytest.raises(Killed):
+        run(root, DOMAIN, rules(), act=True, workers=1)
+    assert not removed.exists()
+    assert not (mailbox / "maildirsize").exists()
+
+
+def test_a_login_by_a_clock_that_was_not_set_makes_no_account_idle(root: Path) -> None:
+    """A machine without a clock of its own boots in 1970."""
+    path = account(root, "someone12", idle_days=1)
+    Mailbox(path).record_login(100)
+    run(root, DOMAIN, rules(), act=True, workers=1)
+    assert Mailbox(path).last_login() == NOW - NOW % DAY - DAY
+
+
+def test_an_account_made_by_a_clock_that_was_not_set_is_not_idle(root: Path) -> None:
+    path = root / f"someone12@{DOMAIN}"
+    Mailbox(path).create("{PLAIN}x", Owner(os.geteuid(), os.getegid()), 100)
+    run(root, DOMAIN, rules(), act=True, workers=1)
+    assert path.exists()
+    Mailbox(path).record_login(NOW)
+    assert Mailbox(path).last_login() == NOW - NOW % DAY

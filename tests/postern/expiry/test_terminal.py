@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run, and what is left where it is ended."""
+"""What a person at a terminal sees of a run, and how it is broken off."""
 
 import contextlib
 import os
@@ -61,7 +61,10 @@ def test_there_is_none_where_there_is_no_terminal(config: Path) -> None:
     assert done.stderr == ""
 
 
-def test_ended_from_outside_it_loses_nothing(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broken_off_by_hand_it_loses_nothing_and_complains_of_nothing(
+    config: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     idle = account(tmp_path / "mail", "inactive1", idle_days=1000)
     with subprocess.Popen(
         [*COMMAND, "--config", str(config), "--remove"],
@@ -71,7 +74,7 @@ def test_ended_from_outside_it_loses_nothing(config: Path, tmp_path: Path) -> No
         start_new_session=True,
     ) as process:
         poll(lambda: not idle.exists(), "the mailbox put aside")
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, number)
         out, said = process.communicate(timeout=DEADLINE)
     assert process.returncode != 0
     assert "Traceback" not in said
