@@ -14,6 +14,9 @@ SECONDS = 20.0
 """How long one answer may take."""
 DEVICE_TOKEN = "/private/devicetoken"  # noqa: S105 - the name of a METADATA entry
 
+# imaplib takes a command that it does not know for one of the state that it first came in.
+imaplib.Commands.update(dict.fromkeys(("GETMETADATA", "SETMETADATA"), ("AUTH", "SELECTED")))
+
 
 class Imap(imaplib.IMAP4_SSL):
     """A logged-in IMAP client. Raises imaplib.IMAP4.error, and TimeoutError for a late answer."""
