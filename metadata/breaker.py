@@ -48,9 +48,10 @@ class Breaker:
         probe_is_due = self._probe is None and now >= self._shut_until
         return 1 if probe_is_due and under_way < self._most else 0
 
-    def next_probe(self) -> float | None:
-        """When there will be room for a probe, None where time does not make any."""
-        return self._shut_until if self._probe is None else None
+    def next_probe(self, under_way: int) -> float | None:
+        """When there will be room for a probe, None where time alone does not make any."""
+        only_time = self._probe is None and under_way < self._most
+        return self._shut_until if only_time else None
 
     def began(self, push: object, now: float) -> None:
         """A request for `push`, whatever tells it from others, is under way.

@@ -136,7 +136,7 @@ class Notifier:
                 return
             if claim.next_due is not None:
                 wait = claim.next_due - self._clock()
-        elif (probe := self._breaker.next_probe()) is not None:
+        elif (probe := self._breaker.next_probe(self._in_flight)) is not None:
             wait = probe - self._monotonic()
         # Without room, the next answer makes some.
         wait = _POLL_SECONDS if wait is None else min(max(wait, 0.0), _POLL_SECONDS)

@@ -52,19 +52,19 @@ def test_one_push_that_fails_again_and_again_is_not_the_gateways_fault() -> None
 def test_a_gateway_that_is_down_is_left_alone_and_probed() -> None:
     breaker = shut()
     assert breaker.room(0, 0) == 0
-    assert breaker.next_probe() == FIRST_PAUSE
+    assert breaker.next_probe(0) == FIRST_PAUSE
     assert breaker.room(FIRST_PAUSE, 0) == 1
     breaker.began("probe", FIRST_PAUSE)
     assert breaker.room(FIRST_PAUSE, 1) == 0
-    assert breaker.next_probe() is None
+    assert breaker.next_probe(0) is None
     breaker.failed("probe", FIRST_PAUSE, HALF)
-    assert breaker.next_probe() == FIRST_PAUSE + 2 * FIRST_PAUSE
+    assert breaker.next_probe(0) == FIRST_PAUSE + 2 * FIRST_PAUSE
 
 
 def test_pauses_grow_and_end_growing() -> None:
     breaker, now, pauses = shut(), 0.0, []
     for _ in range(2000):
-        probe = breaker.next_probe()
+        probe = breaker.next_probe(0)
         assert probe is not None
         pauses.append(probe - now)
         now = probe
@@ -75,20 +75,22 @@ def test_pauses_grow_and_end_growing() -> None:
 
 def test_no_probe_above_the_requests_that_may_be_under_way() -> None:
     assert shut().room(FIRST_PAUSE, MOST) == 0
+    # Time makes no room then: who waits for it would not wait at all.
+    assert shut().next_probe(MOST) is None
 
 
 def test_those_who_began_before_it_shut_prolong_nothing() -> None:
     breaker = shut()
     for push in range(SHUT_AFTER, MOST):
         breaker.failed(push, 1, HALF)
-    assert breaker.next_probe() == FIRST_PAUSE
+    assert breaker.next_probe(0) == FIRST_PAUSE
 
 
 def test_one_that_had_its_room_before_it_shut_is_no_probe() -> None:
     breaker = shut()
     breaker.began("late", 1)
     breaker.failed("late", 1, HALF)
-    assert breaker.next_probe() == FIRST_PAUSE
+    assert breaker.next_probe(0) == FIRST_PAUSE
     assert breaker.room(FIRST_PAUSE, 0) == 1
 
 
@@ -112,13 +114,13 @@ def test_after_an_outage_pauses_begin_anew() -> None:
     breaker.succeeded(2000)
     for push in range(SHUT_AFTER):
         breaker.failed(push, 3000, HALF)
-    assert breaker.next_probe() == 3000 + FIRST_PAUSE
+    assert breaker.next_probe(0) == 3000 + FIRST_PAUSE
 
 
 def test_what_the_gateway_asks_for_is_waited_for_within_reason() -> None:
-    assert shut(asked=120).next_probe() == 120
-    assert shut(asked=1).next_probe() == FIRST_PAUSE
-    assert shut(asked=1e12).next_probe() == MAX_DELAY
+    assert shut(asked=120).next_probe(0) == 120
+    assert shut(asked=1).next_probe(0) == FIRST_PAUSE
+    assert shut(asked=1e12).next_probe(0) == MAX_DELAY
 
 
 def test_few_pushes_that_failed_for_long_were_an_outage() -> None:
