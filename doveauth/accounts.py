@@ -128,7 +128,7 @@ class FileAccounts:
         place = self._place(username)
         if isinstance(place, Refusal):
             return None
-        return await self._reader.ask(lambda: _stored(place[1]))
+        return await self._reader.ask(lambda: self._found(place[1]))
 
     async def login_or_create(
         self, username: str, password: str, remote: str | None = None
@@ -210,6 +210,13 @@ class FileAccounts:
         except InvalidAddress:
             return Refusal.NO_MAILBOX_NAME
         return Refusal.FOREIGN_DOMAIN if mailbox is None else (address, mailbox)
+
+    def _found(self, mailbox: Mailbox) -> Account | None:
+        account = _stored(mailbox)
+        if account is None:
+            # Where there are no mailboxes at all, a disk is not mounted: mail would bounce.
+            self._mailboxes.root.stat()
+        return account
 
     def _found_or_refused(
         self, address: Address, mailbox: Mailbox, password: str

@@ -261,6 +261,20 @@ async def test_a_disk_that_fails_is_an_oserror_and_no_refusal(
         await accounts.names()
 
 
+async def test_where_all_mailboxes_are_gone_nobody_is_unknown(
+    accounts: FileAccounts, root: Path
+) -> None:
+    """A disk that is not mounted: who is said to be unknown loses mail."""
+    await accounts.login_or_create(NAME, GOOD)
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(FileNotFoundError):
+        await accounts.find(NAME)
+    with pytest.raises(FileNotFoundError):
+        await accounts.login_or_create(NAME, GOOD)
+    root.with_name("elsewhere").rename(root)
+    assert await accounts.find(NAME) is not None
+
+
 async def test_closing_ends_the_threads(accounts: FileAccounts) -> None:
     await accounts.login_or_create(NAME, GOOD)
     await accounts.close()
