@@ -89,7 +89,7 @@ def test_an_address_that_is_none_here_is_told(mailbox: Path, address: str, says:
 
 @pytest.mark.slow
 def test_faults_of_the_configuration_and_of_the_clock(mailbox: Path) -> None:
-    os.utime(mailbox / PASSWORD, (0, 0))
+    os.utime(mailbox / PASSWORD, (1_600_000_000, 1_600_000_000))  # 2020
     done = expire(mailbox.parent, "--remove")
     assert done.returncode == 1
     assert "--force" in done.stderr
