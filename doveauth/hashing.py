@@ -5,16 +5,15 @@ Debian) is what Dovecot verifies with. A call through ctypes releases the interp
 so as many threads hash at a time as there are cores.
 """
 
+import base64
 import ctypes
 import functools
 import os
 import secrets
-import string
 
 SCHEME = "{SHA512-CRYPT}"
 """What tells Dovecot how to verify the hash behind it (Dovecot: "Password schemes")."""
-_SALT_ALPHABET = "./" + string.digits + string.ascii_letters
-_SALT_LENGTH = 16
+_SALT_OCTETS = 12
 _CRYPT_DATA_SIZE = 32768
 """Octets of `struct crypt_data`, which libxcrypt's ABI fixes (crypt.h)."""
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")
@@ -26,7 +25,7 @@ class HashingFailed(Exception):  # noqa: N818 - says what is the matter
 
 def new_salt() -> str:
     """A salt of 96 random bits in crypt's alphabet."""
-    return "".join(secrets.choice(_SALT_ALPHABET) for _ in range(_SALT_LENGTH))
+    return base64.b64encode(secrets.token_bytes(_SALT_OCTETS), altchars=b"./").decode("ascii")
 
 
 def hash_password(password: str, salt: str) -> str:
