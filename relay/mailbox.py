@@ -98,38 +98,6 @@ class Mailbox:
             raise held
         return held
 
-    def _draft(self, password_hash: str, owner: Owner, day: int) -> int:
-        """Make everything but the password file itself, which has another name yet; open."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        owner.take(self.path)
-        # A link there is refused: what it names is not ours to make.
-        os.close(os.open(self.path / ENFORCE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        owner.take(self.path / ENFORCE)
-        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
-        descriptor = os.open(self._draft_path(), flags, 0o600)
-        try:
-            os.write(descriptor, password_hash.encode("ascii"))
-            os.utime(descriptor, (day, day))
-            owner.take(self._draft_path())
-        except BaseException:
-            os.close(descriptor)
-            self._draft_path().unlink()
-            raise
-        return descriptor
-
-    def _draft_path(self) -> Path:
-        # A name of this thread's own; one that a crash left behind is written over.
-        return self.path / f".{PASSWORD}-{os.getpid()}-{threading.get_native_id()}"
-
-    def _offer(self) -> None:
-        """Put the draft in its place, unless there is a password file."""
-        try:
-            with contextlib.suppress(FileExistsError):
-                # The link is the commit: it never replaces what is there.
-                os.link(self._draft_path(), self.path / PASSWORD)
-        finally:
-            self._draft_path().unlink()
-
     def accepts_cleartext(self) -> bool:
         """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""
         return (self.path / PASSWORD).exists() and not (self.path / ENFORCE).exists()
@@ -206,74 +174,104 @@ def create_all(
 ) -> list[str | Exception]:
     """Make many accounts at once; for each what `Mailbox.create` returns or raises.
 
-    Steps are taken for all before the next one: so that most of what each waits for on the disk
+    Each step is taken for all before the next one, so that most of what each waits for on the disk
     has been done with what the first waited for. All are different mailboxes of one directory.
     """
-    batch = _Creation(accounts, owner, day_of(timestamp))
-    batch.draft()
-    batch.sync_drafts()
-    batch.offer()
-    batch.sync_directories()
-    return batch.results()
+    day = day_of(timestamp)
+    drafts = [_Draft(mailbox, password_hash) for mailbox, password_hash in accounts]
+    for draft in drafts:
+        draft.take(lambda each: each.write(owner, day))
+    if len(drafts) > 1:
+        # Where the disk has a journal, all their blocks are in the one commit of it that the first
+        # is waited for.
+        for draft in drafts:
+            draft.take(_Draft.begin_sync)
+    for step in (_Draft.sync, _Draft.offer, _Draft.sync_name):
+        for draft in drafts:
+            draft.take(step)
+    # Once for all; where it fails, it has failed for each.
+    sync_directory(accounts[0][0].path.parent)
+    return [draft.held for draft in drafts]
 
 
-class _Creation:
-    """A batch of accounts that are being made; who fails at a step is left out of the next."""
+class _Draft:
+    """An account that is being made: a mailbox whose password file has another name yet."""
 
-    def __init__(self, accounts: Sequence[tuple[Mailbox, str]], owner: Owner, day: int) -> None:
-        self._accounts = accounts
-        self._owner = owner
-        self._day = day
-        self._errors: dict[int, Exception] = {}
-        self._drafts: dict[int, int] = {}
+    def __init__(self, mailbox: Mailbox, password_hash: str) -> None:
+        self.held: str | Exception = password_hash
+        """The hash that holds in the end, or why there is none."""
+        self._mailbox = mailbox
+        self._hash = password_hash
+        self._place = str(mailbox.path)
+        # A name of this thread's own; one that a crash left behind is written over.
+        self._name = f"{self._place}/.{PASSWORD}-{os.getpid()}-{threading.get_native_id()}"
+        self._descriptor = -1
 
-    def draft(self) -> None:
-        def make(number: int) -> None:
-            mailbox, password_hash = self._accounts[number]
-            self._drafts[number] = mailbox._draft(password_hash, self._owner, self._day)
+    def take(self, step: "Callable[[_Draft], None]") -> None:
+        """Take a step unless one before has failed."""
+        if isinstance(self.held, Exception):
+            return
+        try:
+            step(self)
+        except (OSError, BlockedMailbox) as error:
+            self.held = error
+            self._drop()
 
-        self._each(make)
-
-    def sync_drafts(self) -> None:
-        def sync(number: int) -> None:
-            try:
-                os.fsync(self._drafts[number])
-            except OSError:
-                self._accounts[number][0]._draft_path().unlink()
+    def write(self, owner: Owner, day: int) -> None:
+        """Make everything but the password file itself."""
+        try:
+            os.mkdir(self._place, 0o700)  # noqa: PTH102 - a Path costs as much as the call
+        except FileExistsError:
+            if not self._mailbox.path.is_dir():
                 raise
-            finally:
-                os.close(self._drafts[number])
+        owner.take(self._place)
+        # A link there is refused: what it names is not ours to make.
+        mark = os.open(f"{self._place}/{ENFORCE}", os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        try:
+            owner.take(mark)
+        finally:
+            os.close(mark)
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        self._descriptor = os.open(self._name, flags, 0o600)
+        os.write(self._descriptor, self._hash.encode("ascii"))
+        os.utime(self._descriptor, (day, day))
+        owner.take(self._descriptor)
 
-        self._each(sync)
+    def begin_sync(self) -> None:
+        """Have the disk begin to write, without waiting (posix_fadvise(2), notes)."""
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def sync(self) -> None:
+        """Wait until the hash survives a power cut: an empty password file would block."""
+        os.fsync(self._descriptor)
+        self._close()
 
     def offer(self) -> None:
-        self._each(lambda number: self._accounts[number][0]._offer())
-
-    def sync_directories(self) -> None:
-        self._each(lambda number: sync_directory(self._accounts[number][0].path))
-        # Once for all; where it fails, it has failed for each.
-        sync_directory(self._accounts[0][0].path.parent)
-
-    def results(self) -> list[str | Exception]:
-        held: dict[int, str] = {}
-
-        def read(number: int) -> None:
-            stored = self._accounts[number][0].password_hash()
+        """Put the draft in its place, unless there is a password file."""
+        try:
+            # The link is the commit: it never replaces what is there.
+            os.link(self._name, f"{self._place}/{PASSWORD}")
+        except FileExistsError:
+            stored = self._mailbox.password_hash()
             if stored is None:
                 # An empty password file is how an operator blocks an address.
-                raise BlockedMailbox
-            held[number] = stored
+                raise BlockedMailbox from None
+            self.held = stored
+        os.unlink(self._name)  # noqa: PTH108 - as above
 
-        self._each(read)
-        return [self._errors.get(number) or held[number] for number in range(len(self._accounts))]
+    def sync_name(self) -> None:
+        """Wait until the account survives a power cut."""
+        sync_directory(self._place)
 
-    def _each(self, step: Callable[[int], None]) -> None:
-        for number in range(len(self._accounts)):
-            if number not in self._errors:
-                try:
-                    step(number)
-                except (OSError, BlockedMailbox) as error:
-                    self._errors[number] = error
+    def _drop(self) -> None:
+        if self._descriptor >= 0:
+            self._close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._name)  # noqa: PTH108 - as above
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
 
 def day_of(timestamp: int) -> int:
@@ -282,8 +280,7 @@ def day_of(timestamp: int) -> int:
 
 
 def _read(path: str) -> str | None:
-    # Not by a file object: this is every login, and each system call of a thread costs it the
-    # interpreter's lock.
+    # Not by a file object: each system call of a thread costs it the interpreter's lock.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -304,7 +301,7 @@ def _size(path: Path) -> int:
         raise
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: Path | str) -> None:
     """Make names that were made or renamed in a directory survive a power cut (fsync(2))."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

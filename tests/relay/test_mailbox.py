@@ -19,6 +19,7 @@ from relay.mailbox import (
     Mailbox,
     Mailboxes,
     Owner,
+    create_all,
     day_of,
 )
 from tests.support import DEADLINE
@@ -145,6 +146,44 @@ def test_a_killed_creator_leaves_whole_accounts_or_none(
         if entry.name in names:
             assert (entry / ENFORCE).exists()
         assert place.create(HASH, MYSELF, NOW) == HASH
+
+
+def test_of_many_made_together_who_cannot_be_made_keeps_nobody(
+    mailboxes: Mailboxes, tmp_path: Path
+) -> None:
+    together = [mailbox(mailboxes, f"{name}@example.org") for name in "abcd"]
+    together[1].path.write_text("a file")
+    together[2].create("an earlier hash", MYSELF, NOW)
+    together[3].path.mkdir()
+    (together[3].path / PASSWORD).touch()
+    held = create_all([(each, HASH) for each in together], MYSELF, NOW)
+    assert held[0] == HASH
+    assert isinstance(held[1], FileExistsError)
+    assert held[2] == "an earlier hash"
+    assert isinstance(held[3], BlockedMailbox)
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        *(each.path.name for each in together),
+        PASSWORD,
+        ENFORCE,
+    }
+
+
+def test_what_the_disk_does_not_keep_is_no_account_and_leaves_no_draft(
+    mailboxes: Mailboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    together = [mailbox(mailboxes, f"{name}@example.org") for name in "ab"]
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            create_all([(each, HASH) for each in together], MYSELF, NOW)
+    for place in together:
+        assert place.password_hash() is None
+        assert {path.name for path in place.path.iterdir()} == {ENFORCE}
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_an_empty_password_file_blocks_the_address(mailboxes: Mailboxes) -> None:
