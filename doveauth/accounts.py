@@ -2,8 +2,7 @@
 
 `AccountStore` is what the daemon asks; `FileAccounts` keeps them in the mailbox directories.
 Every question goes to a thread, because a disk may be slow and hashing always is. Creations
-have threads of their own: a crowd of new users must not hold up those who only log in. What they
-store is stored together, as most of the time of it is waiting for the disk's word.
+have threads of their own: a crowd of new users must not hold up those who only log in.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,11 +18,11 @@ from typing import Protocol
 from doveauth import policy
 from doveauth.admissions import Admissions, NoAdmissions
 from doveauth.figures import Figures
-from doveauth.hashing import hash_password, new_salt
+from doveauth.making import Maker
 from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
 from relay.address import Address, InvalidAddress
-from relay.batches import Batches, Reader
+from relay.batches import Reader
 from relay.mailbox import BlockedMailbox, Mailbox, Mailboxes, Owner, create_all
 
 log = logging.getLogger(__name__)
@@ -35,11 +33,8 @@ MAX_READ = 16
 """Lookups of one batch."""
 HASHERS = os.cpu_count() or 1
 """Threads that hash: every core may."""
-STORERS, MAX_STORED = 2, 64
-"""Threads that store new accounts, and how many share a commit of the disk."""
-
-NICE = 5
-"""How much less urgent hashing is than the lookups of those who have an account; see nice(2)."""
+MAX_STORED = 64
+"""New accounts that are stored together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +112,7 @@ class FileAccounts:
         self._monotonic = monotonic
         self._figures = figures or Figures()
         self._reader = Reader(READERS, MAX_READ)
-        self._hashers = ThreadPoolExecutor(HASHERS, "accounts-hash", os.nice, (NICE,))
-        self._storer: Batches[tuple[Mailbox, str], str] = Batches(self._store, STORERS, MAX_STORED)
+        self._maker = Maker(self._store, HASHERS, MAX_STORED)
         self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
         self._created = 0
         self._refused: Counter[Refusal] = Counter()
@@ -157,7 +151,7 @@ class FileAccounts:
 
     async def close(self) -> None:
         """Let what is under way end, and end the threads."""
-        for end in (self._hashers.shutdown, self._storer.close, self._reader.close):
+        for end in (self._maker.close, self._reader.close):
             await asyncio.to_thread(end)
 
     async def _admit(self, username: str, password: str, remote: str | None) -> Account | Refusal:
@@ -234,19 +228,15 @@ class FileAccounts:
 
     async def _create(self, mailbox: Mailbox, password: str) -> Account | Refusal:
         """Hash and store. Of simultaneous first logins one wins, and all get its hash."""
-        loop = asyncio.get_running_loop()
-        hashed = await loop.run_in_executor(
-            self._hashers, lambda: hash_password(password, new_salt())
-        )
         try:
-            held = await self._storer.ask((mailbox, hashed))
+            made = await self._maker.make(mailbox, password)
         except BlockedMailbox:
             return Refusal.BLOCKED
-        if held == hashed:
+        if made.is_new:
             self._created += 1
             self._figures.created()
             log.info("an account was created (%d since the start)", self._created)
-        return Account(mailbox.path.name, mailbox.path, held)
+        return Account(mailbox.path.name, mailbox.path, made.password_hash)
 
     def _store(self, accounts: list[tuple[Mailbox, str]]) -> list[str | Exception]:
         return create_all(accounts, self._owner, int(self._clock()))

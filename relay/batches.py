@@ -1,48 +1,40 @@
-"""Work on the disk in threads, much of it in one hop.
+"""Short questions to the disk in threads, many of them in one hop.
 
-To hand a question to a thread and its answer back costs more than to read a small file, and one
-commit of the file system's journal can serve many who wait for theirs. So what waits goes to a
-thread together, and the answers come back together. One thread does it for as long as the disk is
-quick, as two would only contend for the interpreter's lock; when a batch is not back in time,
-another thread goes on: a slow disk holds up those who ask for what is slow.
+To hand a question to a thread and its answer back costs more than to read a small file. So what
+waits goes to a thread together, and the answers come back together. One thread does it for as long
+as the disk is quick, as two would only contend for the interpreter's lock; when a batch is not back
+in time, another thread goes on: a slow disk holds up those who ask for what is slow.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 STALLED_SECONDS = 0.01
 """A batch that is not back by then leaves its place to the next."""
 
-Q = TypeVar("Q")
-A = TypeVar("A")
 T = TypeVar("T")
+_Asked = tuple[Callable[[], Any], asyncio.Future[Any]]
 
 
-class Batches(Generic[Q, A]):
-    """Gives what is asked to `handle`, at most `size` at a time, in threads, for one event loop.
+class Reader:
+    """Questions of any kind, each a function, at most `size` in a hop, for one event loop."""
 
-    `handle` has an answer for each question, in their order: a value, or an exception to raise.
-    """
-
-    def __init__(
-        self, handle: Callable[[list[Q]], Sequence[A | Exception]], threads: int, size: int
-    ) -> None:
-        self._handle = handle
+    def __init__(self, threads: int, size: int) -> None:
         self._threads = ThreadPoolExecutor(threads)
         self._most = threads
         self._size = size
-        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+        self._waiting: deque[_Asked] = deque()
         self._under_way = 0
         self._begun = 0.0
         self._watching = False
 
-    async def ask(self, question: Q) -> A:
-        """The answer to `question`."""
+    async def ask(self, question: Callable[[], T]) -> T:
+        """What `question` returns or raises, asked in a thread."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[A] = loop.create_future()
+        answer: asyncio.Future[T] = loop.create_future()
         self._waiting.append((question, answer))
         if not self._under_way and len(self._waiting) == 1:
             # At the end of this turn of the loop, when whoever else asks in it has asked.
@@ -74,55 +66,24 @@ class Batches(Generic[Q, A]):
             self._hand_over(loop)
         loop.call_later(STALLED_SECONDS, self._watch, loop)
 
-    def _answer(
-        self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Q, asyncio.Future[A]]]
-    ) -> None:
-        questions, futures = [each[0] for each in batch], [each[1] for each in batch]
-        answers: Sequence[A | Exception]
-        try:
-            answers = self._handle(questions)
-        except Exception as error:  # noqa: BLE001 - it is the askers'
-            answers = [error] * len(batch)
-        loop.call_soon_threadsafe(self._deliver, loop, futures, answers)
+    def _answer(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked]) -> None:
+        answers = []
+        for question, _ in batch:
+            try:
+                answers.append(question())
+            except Exception as error:  # noqa: BLE001 - it is the asker's
+                answers.append(error)
+        loop.call_soon_threadsafe(self._deliver, loop, batch, answers)
 
     def _deliver(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        futures: Sequence[asyncio.Future[A]],
-        answers: Sequence[A | Exception],
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Asked], answers: list[Any]
     ) -> None:
         self._under_way -= 1
         self._hand_over(loop)
-        for future, answer in zip(futures, answers, strict=True):
+        for (_, future), answer in zip(batch, answers, strict=True):
             if future.cancelled():
                 continue  # who asked has left
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
-
-
-class Reader:
-    """Short questions of any kind, each a function."""
-
-    def __init__(self, threads: int, size: int) -> None:
-        self._batches: Batches[Callable[[], Any], Any] = Batches(_each, threads, size)
-
-    async def ask(self, question: Callable[[], T]) -> T:
-        """What `question` returns or raises, asked in a thread."""
-        answer: T = await self._batches.ask(question)
-        return answer
-
-    def close(self) -> None:
-        """End the threads once what was asked is answered; blocks until then."""
-        self._batches.close()
-
-
-def _each(questions: list[Callable[[], Any]]) -> list[Any]:
-    answers = []
-    for question in questions:
-        try:
-            answers.append(question())
-        except Exception as error:  # noqa: BLE001 - it is the asker's
-            answers.append(error)
-    return answers
