@@ -1,11 +1,13 @@
 """The accounts of a relay: found, made at the first login, listed.
 
 `AccountStore` is what the daemon asks; `FileAccounts` keeps them in the mailbox directories.
-Every question goes to a thread, because a disk may be slow and hashing always is. Creations
-have threads of their own: a crowd of new users must not hold up those who only log in.
+What the kernel has in memory is told at once; every other question goes to a thread, because a
+disk may be slow and hashing always is. Creations have threads of their own: a crowd of new users
+must not hold up those who only log in.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -102,8 +104,12 @@ class FileAccounts:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         figures: Figures | None = None,
+        at_hand: bool = False,
     ) -> None:
-        """`clock` gives seconds since the epoch, `monotonic` seconds that never jump."""
+        """`clock` gives seconds since the epoch, `monotonic` seconds that never jump.
+
+        `at_hand` says that `relay.athand` is usable for the mailboxes.
+        """
         self._mailboxes = mailboxes
         self._owner = owner
         self._rules = rules
@@ -111,6 +117,7 @@ class FileAccounts:
         self._clock = clock
         self._monotonic = monotonic
         self._figures = figures or Figures()
+        self._at_hand = at_hand
         self._reader = Reader(READERS, MAX_READ)
         self._maker = Maker(self._store, HASHERS, MAX_STORED)
         self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
@@ -122,7 +129,8 @@ class FileAccounts:
         place = self._place(username)
         if isinstance(place, Refusal):
             return None
-        return await self._reader.ask(lambda: self._found(place[1]))
+        mailbox = place[1]
+        return self._told_at_once(mailbox) or await self._reader.ask(lambda: self._found(mailbox))
 
     async def login_or_create(
         self, username: str, password: str, remote: str | None = None
@@ -159,6 +167,8 @@ class FileAccounts:
         if isinstance(place, Refusal):
             return place
         address, mailbox = place
+        if account := self._told_at_once(mailbox):
+            return account
         found = await self._reader.ask(lambda: self._found_or_refused(address, mailbox, password))
         if found is not None:
             return found
@@ -186,8 +196,7 @@ class FileAccounts:
         return await asyncio.shield(task)
 
     async def _make(self, mailbox: Mailbox, password: str, remote: str | None) -> Account | Refusal:
-        # Somebody may have made it since we looked, and counts once.
-        found = await self._reader.ask(lambda: _stored(mailbox))
+        found = await self._made_meanwhile(mailbox)
         if found is not None:
             return found
         if not self._limits.network.allow(remote, self._monotonic()):
@@ -197,6 +206,15 @@ class FileAccounts:
             await self._limits.admissions.used(made.address)
         return made
 
+    async def _made_meanwhile(self, mailbox: Mailbox) -> Account | None:
+        """Somebody may have made it since we looked, and counts once."""
+        if self._at_hand:
+            try:
+                mailbox.hash_at_hand()
+            except FileNotFoundError:
+                return None
+        return await self._reader.ask(lambda: _stored(mailbox))
+
     def _place(self, username: str) -> tuple[Address, Mailbox] | Refusal:
         try:
             address = Address.parse(username)
@@ -204,6 +222,11 @@ class FileAccounts:
         except InvalidAddress:
             return Refusal.NO_MAILBOX_NAME
         return Refusal.FOREIGN_DOMAIN if mailbox is None else (address, mailbox)
+
+    def _told_at_once(self, mailbox: Mailbox) -> Account | None:
+        with contextlib.suppress(FileNotFoundError):
+            return _account(mailbox, mailbox.hash_at_hand()) if self._at_hand else None
+        return None  # it may be aside, or to be made
 
     def _found(self, mailbox: Mailbox) -> Account | None:
         account = _stored(mailbox)
@@ -243,5 +266,8 @@ class FileAccounts:
 
 
 def _stored(mailbox: Mailbox) -> Account | None:
-    held = mailbox.password_hash()
+    return _account(mailbox, mailbox.password_hash())
+
+
+def _account(mailbox: Mailbox, held: str | None) -> Account | None:
     return None if held is None else Account(mailbox.path.name, mailbox.path, held)

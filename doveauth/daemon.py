@@ -15,7 +15,7 @@ from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.onboarding import Onboarding
 from doveauth.policy import Rules
 from doveauth.resources import Gauge, read_resources
-from relay import metrics
+from relay import athand, metrics
 from relay.config import Config
 from relay.dictserver import DictServer
 from relay.mailbox import Mailboxes, Owner
@@ -47,7 +47,10 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
         admissions=admissions,
     )
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    store = FileAccounts(mailboxes, owner, Rules.of(config), limits, figures=figures)
+    at_hand = await asyncio.to_thread(athand.usable, config.mailboxes_dir)
+    store = FileAccounts(
+        mailboxes, owner, Rules.of(config), limits, figures=figures, at_hand=at_hand
+    )
     onboarding = Onboarding(config, admissions, resources, _network_limit(config))
     answers = Answers(store, owner, figures)
     servers: dict[str, DictServer | WebServer] = {

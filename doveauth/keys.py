@@ -69,4 +69,4 @@ def parse_timestamp(value: str | None) -> int | None:
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(r"\1", text)
+    return _ESCAPE.sub(r"\1", text) if "\\" in text else text

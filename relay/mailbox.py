@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay import removal
+from relay import athand, removal
 from relay.address import Address
 
 PASSWORD = "password"  # noqa: S105 - a file's name
@@ -77,6 +77,15 @@ class Mailbox:
         if stored is None and removal.bring_back(self.path):
             stored = _read(f"{self.path}/{PASSWORD}")
         return stored or None
+
+    def hash_at_hand(self) -> str | None:
+        """The stored hash where it can be told without waiting; None tells nothing.
+
+        Raises FileNotFoundError where it can be told that there is no password file here.
+        Alone of all that is here it may be asked in an event loop, where `relay.athand` is usable.
+        """
+        stored = athand.read(f"{self.path}/{PASSWORD}", MAX_HASH)
+        return stored.decode("ascii").strip() or None if stored else None
 
     def is_blocked(self) -> bool:
         """Whether an operator has blocked the address, by an empty password file."""
@@ -282,13 +291,23 @@ def day_of(timestamp: int) -> int:
 def _read(path: str) -> str | None:
     # Not by a file object: each system call of a thread costs it the interpreter's lock.
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _open(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         return os.read(descriptor, MAX_HASH).decode("ascii").strip()
     finally:
         os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        # The time of the reading would be a finer trace of a login than its day.
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:
+        # Only its owner may ask for that.
+        return os.open(path, flags)
 
 
 def _size(path: Path) -> int:

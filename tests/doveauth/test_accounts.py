@@ -5,15 +5,18 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from doveauth.accounts import HASHERS, READERS, Account, FileAccounts, Limits
+from doveauth.accounts import HASHERS, MAX_READ, READERS, Account, FileAccounts, Limits
 from doveauth.hashing import hash_password
 from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
+from relay import athand
 from relay.mailbox import ENFORCE, PASSWORD, Mailboxes, Owner
+from tests.support import DEADLINE
 
 NOW = 1795332101.75
 TODAY = 1795305600
@@ -30,8 +33,10 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-async def accounts(root: Path, tmp_path: Path) -> AsyncIterator[FileAccounts]:
+@pytest.fixture(params=[False, True], ids=["in threads", "at hand"])
+async def accounts(
+    root: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[FileAccounts]:
     store = FileAccounts(
         Mailboxes(root, "example.org"),
         Owner(os.geteuid(), os.getegid()),
@@ -42,6 +47,7 @@ async def accounts(root: Path, tmp_path: Path) -> AsyncIterator[FileAccounts]:
             network=NetworkLimit(300, Prefixes(24, 64)),
         ),
         clock=lambda: NOW,
+        at_hand=request.param,
     )
     yield store
     await store.close()
@@ -273,6 +279,60 @@ async def test_where_all_mailboxes_are_gone_nobody_is_unknown(
         await accounts.login_or_create(NAME, GOOD)
     root.with_name("elsewhere").rename(root)
     assert await accounts.find(NAME) is not None
+
+
+@asynccontextmanager
+async def hanging(
+    accounts: FileAccounts, root: Path, count: int
+) -> AsyncIterator[list[asyncio.Task[str]]]:
+    """Logins that the disk does not answer for as long as the block lasts; their hashes then.
+
+    Their password files are fifos, and opening one waits for who writes.
+    """
+
+    async def login(name: str) -> str:
+        account = await accounts.login_or_create(name, GOOD)
+        return account.password_hash if account else ""
+
+    paths = [root / f"hanging{number:02}@example.org" / PASSWORD for number in range(count)]
+    for path in paths:
+        path.parent.mkdir()
+        os.mkfifo(path)
+    tasks = [asyncio.create_task(login(path.parent.name)) for path in paths]
+    for _ in range(2):  # they ask in one turn and are handed to a thread in the next
+        await asyncio.sleep(0)
+    try:
+        yield tasks
+    finally:
+        descriptors = [os.open(path, os.O_RDWR) for path in paths]
+        for descriptor in descriptors:
+            os.write(descriptor, b"its hash")
+        await asyncio.wait(tasks)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+async def test_a_disk_that_hangs_holds_up_nobody_else(accounts: FileAccounts, root: Path) -> None:
+    made = await accounts.login_or_create(NAME, GOOD)
+    async with hanging(accounts, root, 1) as stuck:
+        async with asyncio.timeout(DEADLINE):
+            assert await accounts.login_or_create(NAME, GOOD) == made
+        assert not stuck[0].done()
+    assert stuck[0].result() == "its hash"
+
+
+@pytest.mark.parametrize("accounts", [True], indirect=True)
+async def test_while_every_thread_hangs_those_in_memory_are_told(
+    accounts: FileAccounts, root: Path
+) -> None:
+    if not athand.usable(root):
+        pytest.skip("the temporary directory is on a file system that athand does not know")
+    made = await accounts.login_or_create(NAME, GOOD)
+    async with hanging(accounts, root, READERS * MAX_READ) as stuck:
+        async with asyncio.timeout(DEADLINE):
+            assert await accounts.login_or_create(NAME, GOOD) == made
+            assert await accounts.find(NAME) == made
+        assert not any(task.done() for task in stuck)
 
 
 async def test_closing_ends_the_threads(accounts: FileAccounts) -> None:

@@ -10,6 +10,7 @@ from threading import Barrier
 
 import pytest
 
+from relay import athand
 from relay.address import Address, InvalidAddress
 from relay.mailbox import (
     DAY,
@@ -184,6 +185,27 @@ def test_what_the_disk_does_not_keep_is_no_account_and_leaves_no_draft(
         assert place.password_hash() is None
         assert {path.name for path in place.path.iterdir()} == {ENFORCE}
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+
+
+def test_looking_at_a_hash_leaves_no_time(mailboxes: Mailboxes) -> None:
+    place = mailbox(mailboxes)
+    place.create(HASH, MYSELF, NOW)
+    os.utime(place.path / PASSWORD, (0, TODAY))
+    assert place.password_hash() == HASH
+    assert (place.path / PASSWORD).stat().st_atime == 0
+
+
+def test_a_hash_that_is_at_hand_is_that_of_the_file(mailboxes: Mailboxes, tmp_path: Path) -> None:
+    if not athand.usable(tmp_path):
+        pytest.skip("the temporary directory is on a file system that athand does not know")
+    place = mailbox(mailboxes)
+    assert place.password_hash() is None
+    with pytest.raises(FileNotFoundError):
+        place.hash_at_hand()
+    place.create(HASH, MYSELF, NOW)
+    assert place.password_hash() == place.hash_at_hand() == HASH
+    (place.path / PASSWORD).write_text("")
+    assert place.hash_at_hand() is None
 
 
 def test_an_empty_password_file_blocks_the_address(mailboxes: Mailboxes) -> None:
