@@ -49,16 +49,14 @@ _syscall.argtypes = (
 
 
 def usable(directory: Path) -> bool:
-    """Whether files of a directory may be read so; raises OSError, and may itself have to wait.
+    """Whether files of a directory may be read so. Asking may itself have to wait.
 
     Only on file systems of the machine itself: elsewhere open(2) asks a server.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     # Its first field is the type, a long (statfs(2)); 256 octets are more than all of it.
     state = (ctypes.c_long * 32)()
-    if libc.statfs64(os.fsencode(directory), state):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(directory))
+    if ctypes.CDLL(None).statfs64(os.fsencode(directory), state):
+        return False
     return state[0] & 0xFFFFFFFF in _FILE_SYSTEMS
 
 
