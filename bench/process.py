@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.problem import BenchProblem
-from postern.sandbox.process import tail
+from sandbox.process import tail
 
 ROOT = Path(__file__).parents[1]
 """The checkout, whose packages the processes import."""

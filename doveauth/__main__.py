@@ -5,8 +5,8 @@ from pathlib import Path
 
 from doveauth.daemon import AUTH, LAST_LOGIN, LOOKUPS, NEW, OPTIONAL, run
 from relay.config import Config
-from relay.metrics import METRICS
-from relay.service import Listeners, main, parser, unix_listeners
+from relay.life.metrics import METRICS
+from relay.life.service import Listeners, main, parser, unix_listeners
 
 
 def _main() -> int:

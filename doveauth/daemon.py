@@ -4,31 +4,32 @@ import asyncio
 import time
 from pathlib import Path
 
-from doveauth.accounts import FileAccounts, Limits
 from doveauth.admissions import InvitationAdmissions
-from doveauth.answers import Answers
-from doveauth.dicts import AuthHandler, LastLoginHandler
+from doveauth.edges.answers import Answers
+from doveauth.edges.dict import AuthHandler, LastLoginHandler
+from doveauth.edges.http import Lookups
+from doveauth.edges.new import Onboarding
 from doveauth.figures import Figures
 from doveauth.invitations import Invitations
-from doveauth.lookups import Lookups
 from doveauth.networks import NetworkLimit, Prefixes
-from doveauth.onboarding import Onboarding
 from doveauth.policy import Rules
 from doveauth.resources import Gauge, read_resources
-from relay import athand, metrics
+from doveauth.stores.files import FileAccounts, Limits
+from relay import athand
 from relay.config import Config
-from relay.dictserver import DictServer
-from relay.mailbox import Mailboxes, Owner
-from relay.metrics import METRICS
-from relay.service import Listeners, Unstartable, owner_of
-from relay.webserver import WebServer
+from relay.dovecot.dictserver import DictServer
+from relay.life import metrics
+from relay.life.metrics import METRICS
+from relay.life.service import Listeners, Unstartable, owner_of
+from relay.life.webserver import WebServer
+from relay.mailbox.directory import Mailboxes, Owner
 
 AUTH = "auth-socket"
 LAST_LOGIN = "last-login-socket"
 LOOKUPS = "lookups-socket"
-"""HTTP for Dovecot 2.4's passdb and userdb (`doveauth.lookups`)."""
+"""HTTP for Dovecot 2.4's passdb and userdb (`doveauth.edges.http`)."""
 NEW = "new-socket"
-"""Account creation over HTTP, behind the web server (`doveauth.onboarding`)."""
+"""Account creation over HTTP, behind the web server (`doveauth.edges.new`)."""
 OPTIONAL = (LOOKUPS, NEW, METRICS)
 """Sockets that a relay may do without."""
 

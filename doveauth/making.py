@@ -16,7 +16,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from doveauth.hashing import hash_password, new_salt
-from relay.mailbox import Mailbox
+from relay.mailbox.directory import Mailbox
 
 NICE = 5
 """How much less urgent hashing is than the lookups of those who have an account; see nice(2)."""

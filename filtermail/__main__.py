@@ -5,11 +5,11 @@ import os
 import sys
 
 from filtermail.daemon import HOST, run
-from filtermail.gate import Direction
+from filtermail.gate.grammar import Direction
 from filtermail.memory import keep_buffers
-from relay import service
 from relay.config import Config
-from relay.sockets import from_systemd, open_tcp
+from relay.life import service
+from relay.life.sockets import from_systemd, open_tcp
 
 
 def main() -> int:

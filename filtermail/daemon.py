@@ -4,16 +4,16 @@ import asyncio
 import logging
 import time
 
-from filtermail.gate import Direction, Envelope
+from filtermail.deliver import CleartextWanted
+from filtermail.gate.grammar import Direction, Envelope
 from filtermail.reinject import Pool
-from filtermail.server import Proxy, Session
-from filtermail.transfer import CleartextWanted
+from filtermail.session import Proxy, Session
 from relay.address import InvalidAddress
 from relay.config import Config
-from relay.mailbox import Mailboxes
+from relay.life.service import Listeners
+from relay.life.sockets import BACKLOG
+from relay.mailbox.directory import Mailboxes
 from relay.ratelimit import RateLimiter
-from relay.service import Listeners
-from relay.sockets import BACKLOG
 
 HOST = "127.0.0.1"
 """Where both sides listen: neither the filter nor the reinject service is for anyone else."""

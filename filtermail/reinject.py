@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from filtermail.verdict import Reply
+from filtermail.gate.verdict import Reply
 
 MAX_CONNECTIONS = 100
 """At a time: Postfix' default_process_limit, which is what answers on the other side."""

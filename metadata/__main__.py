@@ -6,8 +6,8 @@ from pathlib import Path
 
 from metadata.daemon import OPTIONAL, SOCKET, run
 from relay.config import Config
-from relay.metrics import METRICS
-from relay.service import Listeners, main, parser, unix_listeners
+from relay.life.metrics import METRICS
+from relay.life.service import Listeners, main, parser, unix_listeners
 
 
 def command() -> int:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from metadata.figures import Figures
 from metadata.handler import MetadataHandler
-from metadata.notifier import Notifier
 from metadata.nudge import Nudger
-from metadata.queue import PushQueue
-from metadata.store import TokenStore
-from relay import metrics
+from metadata.push.notifier import Notifier
+from metadata.push.queue import PushQueue
+from metadata.tokens.files import TokenStore
 from relay.config import Config
-from relay.dictserver import DictServer
-from relay.mailbox import Mailboxes
-from relay.metrics import METRICS
-from relay.service import Listeners, owner_of
-from relay.webserver import WebServer
+from relay.dovecot.dictserver import DictServer
+from relay.life import metrics
+from relay.life.metrics import METRICS
+from relay.life.service import Listeners, owner_of
+from relay.life.webserver import WebServer
+from relay.mailbox.directory import Mailboxes
 
 SOCKET = "socket"
 """The name of the listening socket where Dovecot asks."""

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from metadata import keys
-from metadata.appversions import AppVersions
-from metadata.keys import Private, Shared
-from metadata.queue import PushQueue
-from metadata.store import NoMailbox, TokenStore
-from metadata.tokens import InvalidToken, check
-from metadata.turnserver import Turn
+from metadata import dictkeys as keys
+from metadata.dictkeys import Private, Shared
+from metadata.entries.appversions import AppVersions
+from metadata.entries.turnserver import Turn
+from metadata.push.queue import PushQueue
+from metadata.tokens.files import NoMailbox, TokenStore
+from metadata.tokens.tokenset import InvalidToken, check
 from relay.config import Config
-from relay.dictproto import Change
-from relay.dictserver import DictFailure
+from relay.dovecot.dictproto import Change
+from relay.dovecot.dictserver import DictFailure
 
 log = logging.getLogger(__name__)
 

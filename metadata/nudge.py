@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from relay.address import Address, InvalidAddress
-from relay.mailbox import ENFORCE, Mailboxes
+from relay.mailbox.directory import ENFORCE, Mailboxes
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,11 @@ import sys
 
 import typer
 
-from postern import explaining, inviting
-from postern.addresses.command import app as users
-from postern.expiry import command as expire
-from postern.reporting import command as report
-from postern.sandbox.commands import app as sandbox
-from postern.status import command as status
+from postern.commands import expire, report, status
+from postern.commands import explain as explaining
+from postern.commands import invite as inviting
+from postern.commands.users import app as users
+from sandbox.commands import app as sandbox
 
 app = typer.Typer(
     no_args_is_help=True,

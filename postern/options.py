@@ -9,7 +9,7 @@ import typer
 
 from relay.address import Address, InvalidAddress
 from relay.config import Config, ConfigError, read_config
-from relay.mailbox import Mailbox, Mailboxes
+from relay.mailbox.directory import Mailbox, Mailboxes
 
 DEFAULT_CONFIG = Path("/etc/postern/chatmail.ini")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from filtermail import headers
+from filtermail.gate import headers
 from relay.config import IGNORED, Config
-from relay.mailbox import METADATA
+from relay.mailbox.directory import METADATA
 
 REPO = Path(__file__).parents[1]
 DOCUMENTS = [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("systemd/*.md")]

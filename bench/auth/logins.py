@@ -24,12 +24,12 @@ from bench.auth.forwarder import Forwarder
 from bench.auth.stand import PASSWORD
 from bench.problem import BenchProblem
 from doveauth.hashing import hash_password, new_salt
-from postern import dovecot
-from postern.sandbox.layout import MAILBOXES_USER
-from postern.sandbox.ports import LOOPBACK
-from postern.sandbox.problem import SandboxProblem
-from postern.sandbox.relay import Sandbox
-from relay.mailbox import Mailbox, Owner
+from postern.host import dovecot
+from relay.mailbox.directory import Mailbox, Owner
+from sandbox.layout import MAILBOXES_USER
+from sandbox.ports import LOOPBACK
+from sandbox.problem import SandboxProblem
+from sandbox.relay import Sandbox
 
 SLOW = "slow"
 """What the names of those begin with who are held back."""

@@ -19,10 +19,10 @@ from bench.figures import Figures
 from bench.filter.grid import SIZES
 from bench.filter.stand import Server, Stand, free_port
 from bench.problem import BenchProblem
-from postern.sandbox.probes import greets
-from postern.sandbox.problem import SandboxProblem
-from postern.sandbox.process import Daemon, Spec
-from postern.templates import render
+from postern.host.rendering import render
+from sandbox.probes import greets
+from sandbox.problem import SandboxProblem
+from sandbox.process import Daemon, Spec
 
 AT_A_TIME = 8
 _QUEUE = "postfix/queue"

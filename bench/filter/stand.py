@@ -15,9 +15,9 @@ from bench.filter.load import BEGUN, Order, Sent
 from bench.filter.messages import message
 from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
-from postern.sandbox.ports import LOOPBACK, choose_ports
-from postern.sandbox.probes import greets
-from postern.sandbox.process import tail
+from sandbox.ports import LOOPBACK, choose_ports
+from sandbox.probes import greets
+from sandbox.process import tail
 
 _CONFIG = """\
 [params]

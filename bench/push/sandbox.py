@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 from bench.problem import BenchProblem
-from postern.sandbox import arrivals, letters
-from postern.sandbox.clients import DEVICE_TOKEN, Imap, Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.problem import SandboxProblem
-from postern.sandbox.relay import Sandbox
+from sandbox import arrivals, letters
+from sandbox.clients import DEVICE_TOKEN, Imap, Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.problem import SandboxProblem
+from sandbox.relay import Sandbox
 
 MESSAGES = 20
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
-from metadata.pushtable import Owed, PushTable
-from metadata.queue import FILE
-from relay.mailbox import ENFORCE, METADATA
+from metadata.push.queue import FILE
+from metadata.push.table import Owed, PushTable
+from relay.mailbox.directory import ENFORCE, METADATA
 
 DOMAIN = "relay.example"
 TOKEN_OCTETS = 300

@@ -1,8 +1,8 @@
 """Whole mailboxes: which are to go, and how they go.
 
-In three steps, so that no login is lost (`relay.removal`): an inactive or half-made mailbox is put
-aside; it stays aside for `GRACE_SECONDS` at least, in which a login or a delivery brings it back;
-what is still aside then, and still due, is deleted. `settle` is the last step, and what a run
+In three steps, so that no login is lost (`relay.mailbox.removal`): an inactive or half-made mailbox
+is put aside; it stays aside for `GRACE_SECONDS` at least, in which a login or a delivery brings it
+back; what is still aside then, and still due, is deleted. `settle` is the last step, and what a run
 begins with: it ends what an interrupted one left.
 """
 
@@ -15,8 +15,8 @@ from postern.expiry.maildir import opened
 from postern.expiry.messages import Mailbox
 from postern.expiry.rules import STALE_DRAFT, Rules
 from postern.expiry.tally import Tally
-from relay import removal
-from relay.mailbox import PASSWORD, day_of
+from relay.mailbox import removal
+from relay.mailbox.directory import PASSWORD, day_of
 
 BLOCKED = -1
 """In place of a day: the address is blocked, and stays so until the operator says otherwise."""

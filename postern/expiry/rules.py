@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.config import Config
-from relay.mailbox import FIRST_DAY
+from relay.mailbox.directory import FIRST_DAY
 
 DAY = 86400
 HOUR = 3600

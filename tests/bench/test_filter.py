@@ -13,8 +13,8 @@ from bench.filter.messages import SENDER, message
 from bench.filter.stand import Stand, arrived, stand
 from bench.problem import BenchProblem
 from bench.process import Meter
-from filtermail.gate import Direction, Envelope
-from filtermail.message import Message
+from filtermail.gate.grammar import Direction, Envelope
+from filtermail.gate.message import Message
 from relay.address import Address
 
 pytestmark = pytest.mark.slow

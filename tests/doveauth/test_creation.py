@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.accounts import FileAccounts, Limits, NotNow
 from doveauth.admissions import Admissions, NoAdmissions
 from doveauth.figures import Figures
 from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
-from relay.mailbox import PASSWORD, Mailboxes, Owner
+from doveauth.stores.files import FileAccounts, Limits, NotNow
+from relay.mailbox.directory import PASSWORD, Mailboxes, Owner
 
 NAME = "someone12@example.org"
 GOOD = "password1"

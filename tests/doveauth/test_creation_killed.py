@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox import PASSWORD, Mailbox, Owner
+from relay.mailbox.directory import PASSWORD, Mailbox, Owner
 from tests.killing import steps_killed
 from tests.support import fill
 
@@ -16,7 +16,7 @@ FIRST = "{SHA512-CRYPT}$6$salt$first"
 CALLS = "mkdir open write close utime fsync link unlink chown"
 CREATION = """
 from pathlib import Path
-from relay.mailbox import Mailbox, Owner, create_all
+from relay.mailbox.directory import Mailbox, Owner, create_all
 
 def work(step):
     # They are made together, as those who come at the same time are.

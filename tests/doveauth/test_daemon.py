@@ -13,8 +13,8 @@ import pytest
 
 from doveauth.daemon import AUTH, LAST_LOGIN, run
 from relay.config import Config, read_config
-from relay.service import Unstartable
-from relay.sockets import open_unix
+from relay.life.service import Unstartable
+from relay.life.sockets import open_unix
 from tests.support import DEADLINE, Daemon, daemon, dict_client
 
 NAME = "someone12@example.org"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from postern import dovecot
-from postern.templates import render
+from postern.host import dovecot
+from postern.host.rendering import render
 from tests.support import DEADLINE, Daemon, daemon, poll
 
 pytestmark = pytest.mark.e2e

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from doveauth.daemon import AUTH, LAST_LOGIN, LOOKUPS, run
 from doveauth.policy import Refusal
 from relay.config import read_config
-from relay.metrics import METRICS
-from relay.sockets import open_unix
+from relay.life.metrics import METRICS
+from relay.life.sockets import open_unix
 from tests.support import DEADLINE, dict_client
 
 Figures = dict[tuple[str, ...], float]

@@ -15,8 +15,8 @@ import pytest
 
 from doveauth.daemon import AUTH, LAST_LOGIN, LOOKUPS, run
 from relay.config import read_config
-from relay.dictproto import escape
-from relay.sockets import open_unix
+from relay.dovecot.dictproto import escape
+from relay.life.sockets import open_unix
 from tests.support import DEADLINE, DictClient, dict_client
 
 DOMAIN = "example.org"

@@ -9,7 +9,7 @@ import pytest
 
 from doveauth.hashing import HashingFailed, hash_password
 from doveauth.making import Maker
-from relay.mailbox import BlockedMailbox, Mailbox
+from relay.mailbox.directory import BlockedMailbox, Mailbox
 from tests.support import DEADLINE, eventually
 
 MOST = 4

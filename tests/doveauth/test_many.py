@@ -13,8 +13,8 @@ import pytest
 
 from doveauth.daemon import AUTH, LAST_LOGIN, run
 from relay.config import read_config
-from relay.mailbox import DAY
-from relay.sockets import open_unix
+from relay.life.sockets import open_unix
+from relay.mailbox.directory import DAY
 from tests.support import DEADLINE, dict_client
 
 pytestmark = pytest.mark.slow

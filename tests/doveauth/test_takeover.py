@@ -14,10 +14,10 @@ import pytest
 
 from doveauth.daemon import AUTH, LAST_LOGIN, run
 from doveauth.hashing import hash_password
-from metadata.store import TokenStore
+from metadata.tokens.files import TokenStore
 from relay.config import Config, read_config
-from relay.mailbox import DAY, Mailboxes, Owner
-from relay.sockets import open_unix
+from relay.life.sockets import open_unix
+from relay.mailbox.directory import DAY, Mailboxes, Owner
 from tests.support import DEADLINE, dict_client
 
 DOMAIN = "example.org"

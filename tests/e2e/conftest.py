@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from deltachat_rpc_client import DeltaChat
 
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.phone import Phone, core, join, log_in
-from postern.sandbox.relay import Sandbox, remove_abandoned
+from sandbox.login import Login, fresh_login
+from sandbox.phone import Phone, core, join, log_in
+from sandbox.relay import Sandbox, remove_abandoned
 
 SANDBOXES = Path(__file__).parents[2] / ".sandbox"
 

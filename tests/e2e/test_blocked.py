@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from postern.sandbox.clients import Imap, Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
+from sandbox.clients import Imap, Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, received, register, send
 
 pytestmark = pytest.mark.e2e

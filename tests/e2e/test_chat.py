@@ -7,9 +7,9 @@ import pytest
 from deltachat_rpc_client import DeltaChat
 from deltachat_rpc_client.const import MessageState
 
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.phone import Phone, log_in
-from postern.sandbox.relay import Sandbox
+from sandbox.login import Login, fresh_login
+from sandbox.phone import Phone, log_in
+from sandbox.relay import Sandbox
 from tests.e2e.tools import register
 
 pytestmark = pytest.mark.e2e

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from postern.sandbox.clients import Imap, Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
-from relay import removal
-from relay.mailbox import DAY, PASSWORD, day_of
+from relay.mailbox import removal
+from relay.mailbox.directory import DAY, PASSWORD, day_of
+from sandbox.clients import Imap, Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, message_ids, register, send, wait_for_ids
 from tests.support import DEADLINE, poll
 

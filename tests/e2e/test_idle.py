@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from postern.sandbox.check import LATENCY_SECONDS, delivery_times
-from postern.sandbox.clients import Imap, Smtp
-from postern.sandbox.login import Login
-from postern.sandbox.relay import Sandbox
-from postern.sandbox.threads import in_thread
+from sandbox.check import LATENCY_SECONDS, delivery_times
+from sandbox.clients import Imap, Smtp
+from sandbox.login import Login
+from sandbox.relay import Sandbox
+from sandbox.threads import in_thread
 from tests.e2e.tools import encrypted
 from tests.support import DEADLINE
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from postern.sandbox import letters
-from postern.sandbox.clients import SECONDS
-from postern.sandbox.login import Login
-from postern.sandbox.ports import LOOPBACK
-from postern.sandbox.relay import Sandbox
-from relay.mailbox import ENFORCE
+from relay.mailbox.directory import ENFORCE
+from sandbox import letters
+from sandbox.clients import SECONDS
+from sandbox.login import Login
+from sandbox.ports import LOOPBACK
+from sandbox.relay import Sandbox
 from tests.e2e.tools import register, send_from_outside, wait_for_ids
 
 pytestmark = pytest.mark.e2e

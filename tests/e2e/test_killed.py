@@ -8,10 +8,10 @@ import time
 import pytest
 from deltachat_rpc_client import DeltaChat
 
-from postern.sandbox.clients import Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.phone import Phone
-from postern.sandbox.relay import Sandbox
+from sandbox.clients import Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.phone import Phone
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, register, wait_for_ids
 from tests.support import DEADLINE, poll
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from postern.sandbox.clients import Imap, Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
-from postern.sandbox.threads import in_thread
-from relay.mailbox import PASSWORD
+from relay.mailbox.directory import PASSWORD
+from sandbox.clients import Imap, Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
+from sandbox.threads import in_thread
 from tests.e2e.tools import register
 from tests.support import DEADLINE, poll
 

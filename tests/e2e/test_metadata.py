@@ -5,10 +5,10 @@ import secrets
 
 import pytest
 
-from postern.sandbox import arrivals
-from postern.sandbox.clients import DEVICE_TOKEN, Imap
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
+from sandbox import arrivals
+from sandbox.clients import DEVICE_TOKEN, Imap
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, register, send, wait_for_ids
 
 pytestmark = pytest.mark.e2e

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from postern.sandbox import arrivals
-from postern.sandbox.clients import DEVICE_TOKEN, Imap
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
+from sandbox import arrivals
+from sandbox.clients import DEVICE_TOKEN, Imap
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, register, tell, wait_for_ids
 
 pytestmark = pytest.mark.e2e

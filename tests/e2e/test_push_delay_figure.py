@@ -4,7 +4,7 @@ import pytest
 
 from bench.figures import percentile
 from bench.push.sandbox import MESSAGES, delays
-from postern.sandbox.relay import Sandbox
+from sandbox.relay import Sandbox
 from tests.e2e.tools import tell
 
 pytestmark = pytest.mark.e2e

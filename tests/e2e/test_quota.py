@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from postern.sandbox.clients import Imap
-from postern.sandbox.login import Login
-from postern.sandbox.relay import Sandbox
+from sandbox.clients import Imap
+from sandbox.login import Login
+from sandbox.relay import Sandbox
 from tests.support import poll
 
 pytestmark = pytest.mark.e2e

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from postern.sandbox.login import running_sandbox
-from postern.sandbox.ports import is_free
-from postern.sandbox.problem import SandboxProblem
-from postern.sandbox.relay import RECORD, Sandbox, remove_abandoned
+from sandbox.login import running_sandbox
+from sandbox.ports import is_free
+from sandbox.problem import SandboxProblem
+from sandbox.relay import RECORD, Sandbox, remove_abandoned
 from tests.e2e.conftest import SANDBOXES
 from tests.support import DEADLINE, poll
 

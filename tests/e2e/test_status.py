@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from postern.sandbox.login import Login
-from postern.sandbox.relay import Sandbox
+from sandbox.login import Login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import register
 
 pytestmark = pytest.mark.e2e

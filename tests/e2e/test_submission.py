@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from postern.sandbox import letters
-from postern.sandbox.clients import SECONDS, Imap, Smtp
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.ports import LOOPBACK, is_free
-from postern.sandbox.probes import client_context, greets
-from postern.sandbox.relay import Sandbox
+from sandbox import letters
+from sandbox.clients import SECONDS, Imap, Smtp
+from sandbox.login import Login, fresh_login
+from sandbox.ports import LOOPBACK, is_free
+from sandbox.probes import client_context, greets
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, received, register, sample, send, wait_for_ids
 from tests.support import poll
 

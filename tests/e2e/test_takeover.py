@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from doveauth.hashing import hash_password
-from postern.sandbox import arrivals
-from postern.sandbox.clients import DEVICE_TOKEN, Imap
-from postern.sandbox.layout import MAILBOXES_USER
-from postern.sandbox.login import Login, fresh_login
-from postern.sandbox.relay import Sandbox
-from relay.mailbox import DAY, PASSWORD, day_of
+from relay.mailbox.directory import DAY, PASSWORD, day_of
+from sandbox import arrivals
+from sandbox.clients import DEVICE_TOKEN, Imap
+from sandbox.layout import MAILBOXES_USER
+from sandbox.login import Login, fresh_login
+from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, register, send
 from tests.support import poll
 

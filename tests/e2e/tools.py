@@ -5,11 +5,11 @@ import smtplib
 from collections.abc import Iterable
 from pathlib import Path
 
-from postern.sandbox import letters
-from postern.sandbox.clients import SECONDS, Imap, Smtp
-from postern.sandbox.login import Login
-from postern.sandbox.ports import LOOPBACK
-from postern.sandbox.relay import Sandbox
+from sandbox import letters
+from sandbox.clients import SECONDS, Imap, Smtp
+from sandbox.login import Login
+from sandbox.ports import LOOPBACK
+from sandbox.relay import Sandbox
 from tests.support import poll
 
 SAMPLES = Path(__file__).parents[1] / "samples"

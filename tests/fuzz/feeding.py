@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from filtermail.gate import Direction, Envelope
-from filtermail.message import Message
-from filtermail.packets import PacketWalker
-from filtermail.reader import Grammar, Machine, Reader
-from filtermail.verdict import Refusal, Reply
+from filtermail.gate.grammar import Direction, Envelope
+from filtermail.gate.message import Message
+from filtermail.gate.packets import PacketWalker
+from filtermail.gate.reader import Grammar, Machine, Reader
+from filtermail.gate.verdict import Refusal, Reply
 from relay.address import Address
-from tests.filtermail.building import LIMIT, SENDER
+from tests.filtermail.gate.building import LIMIT, SENDER
 from tests.fuzz.choices import Choices
 
 SMALL = 4096

@@ -6,8 +6,8 @@
 4. What is accepted as strict is accepted as lenient too.
 """
 
-from filtermail.armour import armour
-from tests.filtermail import oracle
+from filtermail.gate.armour import armour
+from tests.filtermail.gate import oracle
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import same_verdict, to_grammar

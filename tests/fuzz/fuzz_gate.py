@@ -12,9 +12,9 @@
 from email import message_from_bytes
 from email.message import Message
 
-from filtermail.gate import Direction
-from tests.filtermail import oracle
-from tests.filtermail.building import SENDER
+from filtermail.gate.grammar import Direction
+from tests.filtermail.gate import oracle
+from tests.filtermail.gate.building import SENDER
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import same_verdict, stuffed, to_message

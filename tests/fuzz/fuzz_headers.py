@@ -10,11 +10,11 @@ import contextlib
 from email import message_from_bytes
 from email.utils import getaddresses
 
-from filtermail.content import author, author_text, content_type
-from filtermail.headers import Headers
-from filtermail.verdict import Refusal
-from tests.filtermail import oracle
-from tests.filtermail.building import CONTENT_TYPE, HEADERS
+from filtermail.gate.content import author, author_text, content_type
+from filtermail.gate.headers import Headers
+from filtermail.gate.verdict import Refusal
+from tests.filtermail.gate import oracle
+from tests.filtermail.gate.building import CONTENT_TYPE, HEADERS
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 

@@ -6,9 +6,9 @@
 4. What is accepted as strict is accepted as lenient too.
 """
 
-from filtermail.mime import encrypted, join_request
-from tests.filtermail import oracle
-from tests.filtermail.building import CONTENT_TYPE, HEADERS
+from filtermail.gate.mime import encrypted, join_request
+from tests.filtermail.gate import oracle
+from tests.filtermail.gate.building import CONTENT_TYPE, HEADERS
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import same_verdict, to_grammar

@@ -8,7 +8,7 @@
 
 import pytest
 
-from tests.filtermail import oracle
+from tests.filtermail.gate import oracle
 from tests.fuzz import messages
 from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import same_verdict, to_packets

@@ -6,7 +6,7 @@
 3. No exception.
 """
 
-from filtermail.wire import DataStream
+from relay.smtp.datastream import DataStream
 from tests.fuzz.choices import Choices
 from tests.fuzz.feeding import splits
 

@@ -7,7 +7,7 @@ are chosen and then put together, and what comes out is damaged at a few places.
 
 import base64
 
-from tests.filtermail.building import CONTENT_TYPE, DATA_HEADERS, HEADERS, VERSION_HEADERS
+from tests.filtermail.gate.building import CONTENT_TYPE, DATA_HEADERS, HEADERS, VERSION_HEADERS
 from tests.fuzz.choices import Choices
 
 CRLF = b"\r\n"

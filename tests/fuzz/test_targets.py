@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from filtermail import armour, content, gate, mime, packets, reader, wire
+from filtermail.gate import armour, content, mime, packets, reader
+from filtermail.gate import grammar as gate
+from relay.smtp import datastream as wire
 from tests.fuzz.keeping import MOST_FILES, MOST_OCTETS
 from tests.fuzz.targets import CORPUS, NAMES, check_of, inputs, kept
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from filtermail.gate import Direction, Envelope
-from filtermail.headers import MAX_BLOCK
-from filtermail.message import Message
-from filtermail.verdict import Refusal
+from filtermail.gate.grammar import Direction, Envelope
+from filtermail.gate.headers import MAX_BLOCK
+from filtermail.gate.message import Message
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
-from tests.filtermail.building import (
+from tests.filtermail.gate.building import (
     CONTENT_TYPE,
     HEADERS,
     LIMIT,

@@ -10,11 +10,11 @@ import sys
 from types import FrameType
 from typing import Any, NamedTuple
 
-from filtermail.gate import Direction, Envelope
-from filtermail.message import Message
-from filtermail.verdict import Refusal
+from filtermail.gate.grammar import Direction, Envelope
+from filtermail.gate.message import Message
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
-from tests.filtermail.building import LIMIT, SENDER
+from tests.filtermail.gate.building import LIMIT, SENDER
 
 CALLS_A_PIECE, CALLS_AN_OCTET = 200, 12
 OCTETS_A_PIECE, OCTETS_AN_OCTET = 20_000, 60

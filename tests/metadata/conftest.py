@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from metadata.daemon import run
-from metadata.queue import FILE, PushQueue
-from metadata.store import TokenStore
+from metadata.push.queue import FILE, PushQueue
+from metadata.tokens.files import TokenStore
 from relay.config import Config, parse_config
-from relay.mailbox import Mailboxes, Owner
-from relay.sockets import open_unix
+from relay.life.sockets import open_unix
+from relay.mailbox.directory import Mailboxes, Owner
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE
 

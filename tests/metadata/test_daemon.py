@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metadata import turnserver
+from metadata.entries import turnserver
 from tests.metadata.conftest import Service
 from tests.metadata.gateway import Gateway
 from tests.support import DictClient, dict_client, eventually

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from postern import dovecot
+from postern.host import dovecot
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE, daemon, eventually, poll
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metadata.nudge import Nudger
-from relay.mailbox import Mailboxes
+from relay.mailbox.directory import Mailboxes
 from tests.support import eventually
 
 ALICE = "alice@relay.example"

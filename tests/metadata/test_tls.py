@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from postern.sandbox.certificate import ensure_certificate
+from sandbox.certificate import ensure_certificate
 from tests.metadata.gateway import Gateway
 from tests.support import daemon, dict_client, eventually
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from postern.sandbox import letters
-from postern.templates import render
+from postern.host.rendering import render
+from sandbox import letters
 
 REPO = Path(__file__).parents[2]
 

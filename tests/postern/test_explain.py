@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from filtermail.gate import Direction
+from filtermail.gate.grammar import Direction
 from postern.__main__ import app
-from postern.explain import explain
+from postern.explain.explanation import explain
 from relay.address import Address
-from tests.filtermail.building import LIMIT, armoured, message, packet, partial_seipd, pkesk, seipd
+from tests.filtermail.gate.building import (
+    LIMIT,
+    armoured,
+    message,
+    packet,
+    partial_seipd,
+    pkesk,
+    seipd,
+)
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 OUTGOING = Direction.OUTGOING

@@ -9,9 +9,9 @@ import pytest
 import typer
 
 from doveauth.invitations import Invitations
-from postern.inviting import expiry
+from postern.commands.invite import expiry
 from relay.config import read_config
-from relay.mailbox import Owner
+from relay.mailbox.directory import Owner
 from tests.postern.commandline import Done, postern
 
 

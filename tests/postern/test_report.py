@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from postern.addresses.details import Details
-from postern.reporting.statistics import Distribution, Statistics
-from relay.mailbox import ENFORCE, METADATA, PASSWORD
+from postern.report.statistics import Distribution, Statistics
+from postern.users.details import Details
+from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD
 from tests.postern.commandline import Done, postern
 
 DOMAIN = "example.org"

@@ -18,9 +18,9 @@ from prometheus_client.exposition import generate_latest
 from postern.status import reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
-from relay import metrics
-from relay.sockets import open_unix
-from relay.webserver import WebServer
+from relay.life import metrics
+from relay.life.sockets import open_unix
+from relay.life.webserver import WebServer
 from tests.postern.commandline import Done, postern
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from filtermail.daemon import run
-from filtermail.gate import Direction
+from filtermail.gate.grammar import Direction
 from relay.config import Config
-from relay.sockets import open_tcp
-from tests.filtermail.building import SENDER, message
+from relay.life.sockets import open_tcp
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.dialogue import Client, Reply
 from tests.filtermail.proxy.scripted import Reinject
 from tests.filtermail.proxy.spawning import Spawned, configure, spawned

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from filtermail.wire import stuff
+from relay.smtp.datastream import stuff
 from tests.support import DEADLINE
 
 EHLO = b"EHLO [127.0.0.1]\r\n"

@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from relay.sockets import open_tcp
+from relay.life.sockets import open_tcp
 from tests.support import Daemon, daemon, eventually
 
 

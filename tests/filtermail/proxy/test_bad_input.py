@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from filtermail import server
-from filtermail.gate import Direction
-from filtermail.message import Message
-from tests.filtermail.building import SENDER, message
+from filtermail import session as server
+from filtermail.gate.grammar import Direction
+from filtermail.gate.message import Message
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Running, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.filtermail.building import SENDER, message
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Spawn
 from tests.filtermail.proxy.dialogue import Client
 from tests.filtermail.proxy.scripted import Reinject

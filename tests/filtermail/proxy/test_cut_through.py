@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.filtermail.building import HEADERS, SENDER, armoured, message, seipd
+from tests.filtermail.gate.building import HEADERS, SENDER, armoured, message, seipd
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Spawn, submit
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import HANG_UP, Act, Reinject

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from filtermail.gate import Direction
-from relay.mailbox import ENFORCE, PASSWORD
-from tests.filtermail.building import message
+from filtermail.gate.grammar import Direction
+from relay.mailbox.directory import ENFORCE, PASSWORD
+from tests.filtermail.gate.building import message
 from tests.filtermail.proxy.conftest import DOMAIN, Connect, Start
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import Reinject

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from filtermail import reinject as limits
-from tests.filtermail.building import HEADERS
+from tests.filtermail.gate.building import HEADERS
 from tests.filtermail.proxy.conftest import Connect, Running, Spawn, Start
 from tests.filtermail.proxy.scripted import HANG_UP, Reinject, refuse
 from tests.filtermail.proxy.spawning import Spawned

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from filtermail.gate import Direction
-from tests.filtermail.building import SENDER, message
+from filtermail.gate.grammar import Direction
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject

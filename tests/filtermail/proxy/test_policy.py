@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.filtermail.building import HEADERS, SENDER, message
+from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from filtermail import reinject as limits
-from tests.filtermail.building import SENDER, armoured, message, seipd
+from tests.filtermail.gate.building import SENDER, armoured, message, seipd
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Start, submit
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import GARBAGE, HANG_UP, SILENCE, STEPS, Act, Reinject, refuse

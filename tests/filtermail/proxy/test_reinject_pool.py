@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from filtermail import reinject as limits
-from tests.filtermail.building import HEADERS, SENDER, message
+from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, submit
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import HANG_UP, SILENCE, Act, Reinject, refuse

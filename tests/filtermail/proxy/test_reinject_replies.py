@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.filtermail.building import SENDER, message
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, submit
 from tests.filtermail.proxy.dialogue import Client, Reply
 from tests.filtermail.proxy.scripted import Act, Reinject, refuse

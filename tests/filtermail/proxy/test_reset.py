@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from tests.filtermail.building import SENDER, message
+from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Start
 
 

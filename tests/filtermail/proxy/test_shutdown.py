@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from filtermail import daemon as service
-from tests.filtermail.building import HEADERS, SENDER, message
+from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Spawn, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Act, Reinject

@@ -2,8 +2,8 @@
 
 import pytest
 
-from filtermail.gate import Direction
-from tests.filtermail.building import HEADERS, SENDER, message
+from filtermail.gate.grammar import Direction
+from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Start, submit
 from tests.filtermail.proxy.dialogue import EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.filtermail.building import HEADERS, SENDER, message
+from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import RECIPIENT, Connect, submit
 from tests.filtermail.proxy.dialogue import Client
 from tests.filtermail.proxy.scripted import Reinject

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postern.expiry.rules import DAY, Rules
 from relay.config import parse_config
-from relay.mailbox import ENFORCE, METADATA, PASSWORD, day_of
+from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD, day_of
 
 DOMAIN = "example.org"
 NOW = 1795332101

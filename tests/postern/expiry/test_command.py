@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postern.expiry.rules import DAY
-from relay.mailbox import PASSWORD
+from relay.mailbox.directory import PASSWORD
 from tests.postern.commandline import Done, postern
 from tests.postern.expiry.relays import DOMAIN, account, message
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox import DAY, PASSWORD
+from relay.mailbox.directory import DAY, PASSWORD
 from tests.postern.expiry.relays import DOMAIN, account, message
 from tests.support import fill
 

@@ -9,7 +9,7 @@ import pytest
 
 from postern.expiry import run as running
 from postern.expiry.run import run
-from relay.mailbox import Mailbox
+from relay.mailbox.directory import Mailbox
 from tests.postern.expiry.relays import DOMAIN, NOW, account, everything, message, rules
 
 CHILD = """

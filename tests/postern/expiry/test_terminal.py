@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox import PASSWORD, Mailbox
+from relay.mailbox.directory import PASSWORD, Mailbox
 from tests.postern.expiry.relays import DOMAIN, account
 from tests.support import DEADLINE, poll
 

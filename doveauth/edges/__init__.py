@@ -1,0 +1,1 @@
+"""How Dovecot and the web server ask doveauth."""

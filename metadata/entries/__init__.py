@@ -1,0 +1,1 @@
+"""The METADATA entries that a relay answers, a module each."""

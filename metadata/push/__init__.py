@@ -1,0 +1,1 @@
+"""The queue of pushes, and their way to the gateway."""

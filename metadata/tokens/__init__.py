@@ -1,0 +1,1 @@
+"""Push tokens: their rules, and where they are kept."""

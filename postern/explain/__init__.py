@@ -1,0 +1,1 @@
+"""Why a message passes or is refused."""

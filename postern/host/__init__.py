@@ -1,0 +1,1 @@
+"""The configuration of a host: how Postfix and Dovecot are wired to our daemons."""

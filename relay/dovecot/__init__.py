@@ -1,0 +1,1 @@
+"""Dovecot's dict protocol: a pure machine, and its asyncio edge."""

@@ -1,0 +1,208 @@
+"""The dict protocol on unix sockets: a thin asyncio edge over `relay.dovecot.dictproto`.
+
+A connection's commands are answered one after the other, in order, as Dovecot expects, by a task
+that lives for as long as there are some. What goes wrong in a handler is a temporary failure for
+that command; what goes wrong in the protocol ends that connection. Neither touches another client.
+
+Streams would be simpler and cost a third of the processor time of a lookup.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
+
+from relay.dovecot import dictproto
+from relay.dovecot.dictproto import (
+    Change,
+    Commit,
+    DictConnection,
+    Event,
+    Iterate,
+    Lookup,
+    ProtocolError,
+)
+from relay.life.sockets import BACKLOG, KEEP_SOCKET_FILE
+from relay.log import unexpected
+
+log = logging.getLogger(__name__)
+
+MAX_PENDING = 256
+"""Commands of a connection that wait; with more, it is not read from until they are fewer."""
+IDLE_SECONDS = 3600.0
+"""A connection that says nothing for so long is closed; Dovecot opens another when it needs one."""
+DRAIN_SECONDS = 5.0
+"""How long commands under way may take once the service is to stop."""
+
+
+class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
+    """A handler cannot answer now; its text goes to Dovecot, so it holds no secret."""
+
+
+class DictHandler(Protocol):
+    """What a daemon answers. Every method may raise DictFailure: a temporary failure."""
+
+    async def lookup(self, key: str, user: str, /) -> str | None:
+        """The value of `key`, None where there is none."""
+
+    async def iterate(self, path: str, user: str, /) -> Iterable[tuple[str, str]]:
+        """Keys and values under `path`."""
+
+    async def commit(self, user: str, changes: Sequence[Change], /) -> None:
+        """Make `changes` take effect, durably, before returning."""
+
+
+class DictServer:
+    """Serves one handler on one listening socket."""
+
+    def __init__(self, handler: DictHandler) -> None:
+        self._handler = handler
+        self._connections: set[_Connection] = set()
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept connections from `listener`."""
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: _Connection(self._handler, self._connections),
+            sock=listener,
+            backlog=BACKLOG,
+            **KEEP_SOCKET_FILE,
+        )
+
+    async def stop(self) -> None:
+        """Accept no more, let commands under way be answered, then close every connection."""
+        if self._server is not None:
+            self._server.close()
+        ends = [connection.end() for connection in self._connections]
+        if ends:
+            await asyncio.wait(ends, timeout=DRAIN_SECONDS)
+
+
+class _Connection(asyncio.Protocol):
+    """One client. `everyone` holds it for as long as it is connected."""
+
+    def __init__(self, handler: DictHandler, everyone: "set[_Connection]") -> None:
+        self._handler = handler
+        self._everyone = everyone
+        self._protocol = DictConnection()
+        self._pending: deque[Event] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._heard = self._loop.time()
+        self._reading = True
+        self._last_words = False
+        self._gone = False
+        self._transport: asyncio.Transport
+        self._idle: asyncio.TimerHandle
+
+    def end(self) -> asyncio.Future[None]:
+        """Close once what is under way is answered; done when the connection is no more."""
+        self._pending.clear()
+        self._hang_up()
+        return self._lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
+        self._everyone.add(self)
+        self._idle = self._loop.call_later(IDLE_SECONDS, self._look_at_idleness)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._idle.cancel()
+        self._gone = True
+        self._writable.set()
+        if self._answering is None:
+            self._finish()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        if self._last_words:
+            return
+        try:
+            self._pending += self._protocol.feed(data)
+        except ProtocolError as error:
+            log.warning("a dict client was disconnected: %s", error)
+            self._transport.close()
+            return
+        if self._pending and self._answering is None:
+            self._answering = self._loop.create_task(self._answer_all())
+        if len(self._pending) > MAX_PENDING and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._hang_up()
+        return True  # what was asked is answered first
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def _hang_up(self) -> None:
+        self._last_words = True
+        if self._answering is None:
+            self._transport.close()
+
+    def _look_at_idleness(self) -> None:
+        idle = self._loop.time() - self._heard
+        if idle >= IDLE_SECONDS and self._answering is None:
+            self._transport.close()
+        else:
+            wait = max(IDLE_SECONDS - idle, 1.0)
+            self._idle = self._loop.call_later(wait, self._look_at_idleness)
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._pending:
+                answer = await self._answer(self._pending.popleft())
+                if self._gone:
+                    continue  # who asked has left; what was asked is done all the same
+                self._transport.write(answer)
+                if not self._writable.is_set():
+                    await self._writable.wait()
+                if not self._reading and not self._gone and len(self._pending) <= MAX_PENDING // 2:
+                    self._reading = True
+                    self._transport.resume_reading()
+        finally:
+            self._answering = None
+            if self._gone:
+                self._finish()
+            elif self._last_words:
+                self._transport.close()
+
+    def _finish(self) -> None:
+        self._everyone.discard(self)
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    async def _answer(self, event: Event) -> bytes:
+        try:
+            match event:
+                case Lookup(key, user):
+                    value = await self._handler.lookup(key, user)
+                    return dictproto.NOT_FOUND if value is None else dictproto.found(value)
+                case Iterate(path, _, max_rows, user):
+                    pairs = list(await self._handler.iterate(path, user))
+                    rows = [dictproto.row(*pair) for pair in pairs[: max_rows or None]]
+                    return b"".join(rows) + dictproto.END_OF_ROWS
+                case Commit(_, user, changes):
+                    await self._handler.commit(user, changes)
+                    return dictproto.committed(event)
+        except DictFailure as failure:
+            return _failed(event, str(failure))
+        except Exception as error:  # noqa: BLE001 - the unexpected is a temporary failure
+            unexpected(log, f"a dict {type(event).__name__.lower()}", error)
+            return _failed(event, "internal error")
+
+
+def _failed(event: Event, reason: str) -> bytes:
+    if isinstance(event, Commit):
+        return dictproto.commit_failed(event, reason)
+    return dictproto.failed(reason)

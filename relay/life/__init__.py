@@ -1,0 +1,1 @@
+"""The life cycle that every daemon shares: sockets, start, metrics, end."""

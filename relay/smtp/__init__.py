@@ -1,0 +1,1 @@
+"""SMTP and LMTP as pure machines, with thin asyncio edges."""

@@ -1,0 +1,154 @@
+"""The commands `postern sandbox run` and `postern sandbox login`."""
+
+import json
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.status import Status
+
+from sandbox.login import running_sandbox
+from sandbox.problem import SandboxProblem
+from sandbox.relay import DOMAIN, RECORD, Sandbox, remove_abandoned
+from sandbox.show import (
+    console,
+    errors,
+    show_login,
+    show_outcome,
+    show_problem,
+    show_table,
+)
+
+DIRECTORY = Path(__file__).parents[1] / ".sandbox"
+"""In the checkout: the sandbox is for those who work on it, or try it out."""
+INTERRUPTED = 130
+"""The exit status of a command that was ended by Ctrl-C, as shells have it."""
+
+app = typer.Typer(no_args_is_help=True, help="A whole relay in a private directory, on loopback.")
+Directory = Annotated[Path, typer.Option(help="Where the sandbox keeps its files.")]
+
+
+@app.command()
+def run(
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Start a fresh relay on free ports, have two Delta Chat clients use it, "
+            "print each step with its time, and exit 0 or 1.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --check: print the outcome as JSON.")
+    ] = False,
+    domain: Annotated[
+        str, typer.Option(help="The relay's mail domain. An address literal needs no DNS.")
+    ] = DOMAIN,
+    directory: Directory = DIRECTORY,
+) -> None:
+    """Start Postfix, Dovecot and our daemons, and run until Ctrl-C.
+
+    Nothing outside the sandbox's directory is changed, a Postfix or Dovecot of this system is
+    left alone, everything listens on 127.0.0.1 only, and no mail leaves the machine. Accounts and
+    mail are kept for the next run. Needs root, as Postfix does.
+    """
+    if as_json and not check:
+        raise typer.BadParameter("--json goes with --check")
+    with _told(), _stopped_by_signals():
+        if check:
+            raise typer.Exit(_check(directory.resolve(), domain, as_json))
+        _serve(directory, domain)
+
+
+@app.command()
+def login(directory: Directory = DIRECTORY) -> None:
+    """Print a fresh login for the sandbox that is running, as a link and a QR code."""
+    with _told():
+        show_login(*running_sandbox(directory / RECORD))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What keeps a command from its work is told without a traceback."""
+    try:
+        yield
+    except SandboxProblem as problem:
+        show_problem(str(problem))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        errors.print("Stopped; everything that was started has ended.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does; once, so that the tidying up is not cut short."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, stop)
+    yield
+
+
+def _serve(directory: Path, domain: str) -> None:
+    status = Status("starting", console=console)
+
+    def report(text: str) -> None:
+        status.update(escape(text))
+        if not text.endswith(" answers"):
+            console.print(f"{time.strftime('%H:%M:%S')} {escape(text)}")
+
+    sandbox = Sandbox(directory, domain=domain, fixed_ports=True, report=report)
+    try:
+        with status:
+            sandbox.start()
+        show_table(sandbox)
+        show_login(sandbox.domain, sandbox.ports)
+        console.print("\nRunning until Ctrl-C.")
+        while True:
+            signal.pause()
+    finally:
+        with console.status("stopping"):
+            sandbox.stop()
+            sandbox.remove_if_temporary()
+
+
+def _check(directory: Path, domain: str, as_json: bool) -> int:
+    # The clients come with the `test` extra, which a plain run does without.
+    from sandbox import check
+
+    remove_abandoned(directory, "check-*")
+    sandbox = Sandbox(directory / f"check-{secrets.token_hex(4)}", domain=domain)
+    began = time.monotonic()
+    outcomes = []
+    with check.stage(sandbox) as stage:
+        for step in check.STEPS:
+            with errors.status(check.title(step)):
+                outcomes.append(check.run_step(step, stage))
+            if not as_json:
+                show_outcome(outcomes[-1])
+            if not outcomes[-1].ok:
+                break
+    ok, seconds = outcomes[-1].ok, time.monotonic() - began
+    if ok:
+        sandbox.remove()
+    if as_json:
+        told = {"ok": ok, "seconds": seconds, "steps": [asdict(outcome) for outcome in outcomes]}
+        console.print_json(json.dumps(told))
+    else:
+        kept = "" if ok else f" The logs are in {sandbox.layout.logs}"
+        console.print(f"{'All is well' if ok else 'It failed'}, after {seconds:.1f} s.{kept}")
+    return 0 if ok else 1

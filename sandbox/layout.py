@@ -1,0 +1,146 @@
+"""The files and directories of a sandbox."""
+
+import grp
+import os
+import pwd
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from postern.host import dovecot
+from postern.host.rendering import render
+from postern.host.wiring import Wiring
+from relay.config import Config, read_config
+from sandbox.certificate import ensure_certificate
+
+MAILBOXES_USER = "mail"
+"""A user that every Debian has and that nobody logs in as."""
+POSTFIX_FILES = ("main.cf", "master.cf", "login_map")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything is below one directory."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The relay's configuration."""
+        return self.root / "chatmail.ini"
+
+    @property
+    def postfix(self) -> Path:
+        """Postfix' configuration directory."""
+        return self.root / "postfix"
+
+    @property
+    def dovecot(self) -> Path:
+        """Dovecot's configuration directory."""
+        return self.root / "dovecot"
+
+    @property
+    def mail(self) -> Path:
+        """The mailboxes."""
+        return self.root / "mail"
+
+    @property
+    def state(self) -> Path:
+        """What the metadata service keeps."""
+        return self.root / "state"
+
+    @property
+    def logs(self) -> Path:
+        """One log a daemon."""
+        return self.root / "log"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and process ids."""
+        return self.root / "run"
+
+    @property
+    def sockets(self) -> Path:
+        """The sockets of our daemons, which make them themselves."""
+        return self.run / "postern"
+
+    def metrics_socket(self, daemon: str) -> Path:
+        """Where one of them tells its figures."""
+        return self.sockets / f"{daemon}-metrics.socket"
+
+
+def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
+    """Make every directory and configuration file; the configuration that they are made from."""
+    _make_directories(layout)
+    values = {
+        "root": layout.root,
+        "run_dir": layout.run,
+        "log_dir": layout.logs,
+        "mail_domain": domain,
+        "mailboxes_user": MAILBOXES_USER,
+        "ports": ports,
+        "hostname": "localhost" if domain.startswith("[") else domain,
+        "instance_name": f"postern-{os.getpid()}",
+    }
+    layout.config.write_text(render("chatmail.ini", values))
+    config = read_config(layout.config)
+    certificate, key = ensure_certificate(layout.root / "tls", domain)
+    values |= asdict(_wiring(layout, config, ports)) | {"tls_cert": certificate, "tls_key": key}
+    for name in POSTFIX_FILES:
+        (layout.postfix / name).write_text(render(f"postfix/{name}", values))
+    for name in (*dovecot.FILES[dovecot.installed()], dovecot.PUSH_NOTIFICATION):
+        (layout.dovecot / Path(name).name).write_text(render(name, values))
+    return config
+
+
+def _make_directories(layout: Layout) -> None:
+    for directory in (layout.postfix, layout.dovecot, layout.logs, layout.run / "dovecot"):
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # Dovecot's auth process is in the group of that user, and so passes through to the sockets.
+    for directory in (layout.sockets, layout.mail, layout.state, layout.root / "doveauth"):
+        directory.mkdir(mode=0o750, exist_ok=True)
+        shutil.chown(directory, MAILBOXES_USER, MAILBOXES_USER)
+    queue, data = layout.root / "postfix-queue", layout.root / "postfix-data"
+    queue.mkdir(mode=0o755, exist_ok=True)
+    data.mkdir(mode=0o700, exist_ok=True)
+    shutil.chown(data, "postfix", "postfix")
+    # Stale sockets of a sandbox that was killed.
+    for socket in layout.sockets.iterdir():
+        socket.unlink()
+
+
+def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
+    owner = pwd.getpwnam(MAILBOXES_USER)
+    sasl, lmtp = layout.run / "sasl", layout.run / "lmtp"
+    return Wiring(
+        mail_domain=config.mail_domain,
+        mailboxes_uid=owner.pw_uid,
+        mailboxes_user=MAILBOXES_USER,
+        mailboxes_group=grp.getgrgid(owner.pw_gid).gr_name,
+        max_message_size=config.max_message_size,
+        max_mailbox_size=config.max_mailbox_size,
+        max_imap_connections=config.max_imap_connections,
+        max_smtp_connections=config.max_smtp_connections,
+        max_smtp_recipients=config.max_smtp_recipients,
+        filtermail_smtp_port=config.filtermail_smtp_port,
+        filtermail_smtp_port_incoming=config.filtermail_smtp_port_incoming,
+        postfix_reinject_port=config.postfix_reinject_port,
+        postfix_reinject_port_incoming=config.postfix_reinject_port_incoming,
+        smtps_service=f"127.0.0.1:{ports['smtps']}",
+        submission_service=f"127.0.0.1:{ports['submission']}",
+        smtp_service=f"127.0.0.1:{ports['smtp']}",
+        postfix_dir=layout.postfix,
+        dovecot_dir=layout.dovecot,
+        sasl_socket=sasl,
+        sasl_listener=sasl,
+        lmtp_socket=lmtp,
+        lmtp_listener=lmtp,
+        auth_socket=layout.sockets / "auth.socket",
+        lookups_socket=layout.sockets / "lookups.socket",
+        last_login_socket=layout.sockets / "last-login.socket",
+        metadata_socket=layout.sockets / "metadata.socket",
+        expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",
+        # Only root may be let to where this interpreter lies.
+        expire_user="root",
+    )

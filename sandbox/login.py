@@ -1,0 +1,60 @@
+"""Logins for a sandbox: a fresh address, and the `dclogin:` link that Delta Chat scans."""
+
+import json
+import secrets
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from sandbox.ports import LOOPBACK
+from sandbox.problem import SandboxProblem
+
+ADDRESS_LENGTH = 9
+PASSWORD_LENGTH = 22
+ACCEPT_SELF_SIGNED = "3"
+"""The `ic` of a link: any certificate will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An address and its password; the first login makes the account."""
+
+    address: str
+    password: str
+
+    def link(self, ports: dict[str, int]) -> str:
+        """The link that configures a client by itself, ports and certificate check included."""
+        options = {
+            "p": self.password,
+            "v": "1",
+            "ih": LOOPBACK,
+            "ip": ports["imaps"],
+            "is": "ssl",
+            "sh": LOOPBACK,
+            "sp": ports["smtps"],
+            "ss": "ssl",
+            "ic": ACCEPT_SELF_SIGNED,
+        }
+        return f"dclogin:{self.address}?{urlencode(options)}"
+
+
+def fresh_login(domain: str) -> Login:
+    """A random login, as clients make them up."""
+    name = _random(string.ascii_lowercase + string.digits, ADDRESS_LENGTH)
+    return Login(f"{name}@{domain}", _random(string.ascii_letters + string.digits, PASSWORD_LENGTH))
+
+
+def running_sandbox(record: Path) -> tuple[str, dict[str, int]]:
+    """Domain and ports of the sandbox that keeps `record`; raises SandboxProblem without one."""
+    try:
+        running = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SandboxProblem(
+            f"no sandbox runs in {record.parent}: start one with scripts/run"
+        ) from None
+    return running["domain"], running["ports"]
+
+
+def _random(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))

@@ -1,0 +1,69 @@
+"""What the sandbox shows a person: the table of daemons, a login, the outcome of a step."""
+
+import os
+import sys
+
+import segno
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sandbox.login import fresh_login
+from sandbox.outcome import Outcome
+from sandbox.ports import PREFERRED
+from sandbox.relay import Sandbox
+
+NOT_OURS = ("postfix", "dovecot")
+"""Daemons that start as root, and give that up by themselves where they can."""
+
+# No wrapping by rich: a link that is cut in two cannot be pasted.
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_problem(text: str) -> None:
+    """Tell why nothing runs."""
+    errors.print(f"[red]✗[/] {escape(text)}")
+
+
+def show_table(sandbox: Sandbox) -> None:
+    """What runs where."""
+    table = Table(title=f"A relay for {escape(sandbox.domain)}", title_justify="left")
+    for heading in ("daemon", "where", "user", "pid"):
+        table.add_column(heading, overflow="fold")
+    for name, daemon in sandbox.daemons.items():
+        user = "root" if name in NOT_OURS else sandbox.user or "root"
+        table.add_row(name, daemon.spec.address, user, str(daemon.pid))
+    console.print(table)
+    console.print(f"Its files are in {_short(sandbox.layout.root)}, each daemon's log in log/.")
+    for name, port in sandbox.ports.items():
+        if port != PREFERRED[name]:
+            console.print(f"{name} is on port {port}: {PREFERRED[name]} is taken.")
+    if sandbox.user is None:
+        console.print(
+            "Our daemons run as root: the interpreter or the checkout is in a directory that is "
+            "closed to the user of the mailboxes."
+        )
+
+
+def show_login(domain: str, ports: dict[str, int]) -> None:
+    """A fresh login, as a link and as a QR code."""
+    link = fresh_login(domain).link(ports)
+    console.print(
+        "\nTo log in with Delta Chat on this machine, paste this link or scan the code "
+        f"(Create New Profile, Use Other Server):\n\n{escape(link)}\n"
+    )
+    segno.make(link).terminal(out=sys.stdout, compact=True)
+    console.print("Each link is a new account; `.venv/bin/postern sandbox login` prints another.")
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """One step of the check."""
+    mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
+    detail = f": {escape(outcome.detail)}" if outcome.detail else ""
+    console.print(f"{mark} {outcome.seconds:5.2f} s  {escape(outcome.title)}{detail}")
+
+
+def _short(path: os.PathLike[str]) -> str:
+    relative = os.path.relpath(path)
+    return os.fspath(path) if relative.startswith("..") else relative

@@ -1,0 +1,58 @@
+"""A daemon as small as one can be over `relay.life.service`, for the tests of the life cycle.
+
+It greets whoever connects; who then sends `wait` is answered once the service is to stop, so
+that a test sees it drain. `fail` ends it by an exception.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from relay.config import Config
+from relay.life.service import Listeners, Unstartable, main, parser, unix_listeners
+from relay.life.sockets import KEEP_SOCKET_FILE
+
+
+async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:
+    busy: set[asyncio.Task[None]] = set()
+    failed = asyncio.Event()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{config.mail_domain}\n".encode())
+        match await reader.readline():
+            case b"wait\n":
+                writer.write(b"waiting\n")
+                await shutdown.wait()
+                writer.write(b"done\n")
+                await writer.drain()
+            case b"fail\n":
+                failed.set()
+        writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        busy.add(asyncio.ensure_future(converse(reader, writer)))
+
+    server = await asyncio.start_unix_server(
+        accept, sock=listeners["talk-socket"], **KEEP_SOCKET_FILE
+    )
+    ending = {asyncio.ensure_future(event.wait()) for event in (shutdown, failed)}
+    await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+    server.close()
+    if failed.is_set():
+        raise Unstartable("asked to fail")
+    if busy:
+        await asyncio.wait(busy)
+
+
+if __name__ == "__main__":
+    arguments = parser("waiting_daemon", "Waits.")
+    arguments.add_argument("--talk-socket", type=Path)
+    given = arguments.parse_args()
+    sys.exit(
+        main(
+            given,
+            lambda config: unix_listeners(config, {"talk-socket": given.talk_socket}),
+            run,
+            "waiting_daemon",
+        )
+    )
