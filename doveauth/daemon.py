@@ -21,8 +21,10 @@ from relay.dovecot.dictserver import DictServer
 from relay.life import metrics
 from relay.life.metrics import METRICS
 from relay.life.service import Listeners, Unstartable, owner_of
+from relay.life.sockets import serve
 from relay.life.webserver import WebServer
-from relay.mailbox.directory import Mailboxes, Owner
+from relay.mailbox.directory import Mailboxes
+from relay.owner import Owner
 
 AUTH = "auth-socket"
 LAST_LOGIN = "last-login-socket"
@@ -55,8 +57,8 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
     onboarding = Onboarding(config, admissions, resources, _network_limit(config))
     answers = Answers(store, owner, figures)
     servers: dict[str, DictServer | WebServer] = {
-        AUTH: DictServer(AuthHandler(answers)),
-        LAST_LOGIN: DictServer(LastLoginHandler(store)),
+        AUTH: DictServer(AuthHandler(answers), serve),
+        LAST_LOGIN: DictServer(LastLoginHandler(store), serve),
         LOOKUPS: WebServer(Lookups(answers).application()),
         NEW: WebServer(onboarding.application()),
         METRICS: WebServer(metrics.application(figures.registry)),

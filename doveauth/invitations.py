@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.config import Config
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 FILE = "invitations.sqlite"
 ADMISSION_SECONDS = 86400

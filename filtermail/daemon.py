@@ -11,7 +11,7 @@ from filtermail.session import Proxy, Session
 from relay.address import InvalidAddress
 from relay.config import Config
 from relay.life.service import Listeners
-from relay.life.sockets import BACKLOG
+from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
 from relay.ratelimit import RateLimiter
 
@@ -29,9 +29,7 @@ async def run(
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
         logging.getLogger("mail.log").setLevel(logging.ERROR)
     proxy = _proxy(direction, config)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Session(proxy), sock=listeners["smtp"], backlog=BACKLOG
-    )
+    server = await serve(lambda: Session(proxy), listeners["smtp"])
     await shutdown.wait()
     server.close()
     for session in list(proxy.sessions):

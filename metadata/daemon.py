@@ -16,6 +16,7 @@ from relay.dovecot.dictserver import DictServer
 from relay.life import metrics
 from relay.life.metrics import METRICS
 from relay.life.service import Listeners, owner_of
+from relay.life.sockets import serve
 from relay.life.webserver import WebServer
 from relay.mailbox.directory import Mailboxes
 
@@ -48,7 +49,9 @@ async def run(
         figures.queued(owed, 0.0 if oldest is None else time.time() - oldest)
 
     servers: dict[str, DictServer | WebServer] = {
-        SOCKET: DictServer(MetadataHandler(config, tokens, queue, notifier.wake, nudger.soon)),
+        SOCKET: DictServer(
+            MetadataHandler(config, tokens, queue, notifier.wake, nudger.soon), serve
+        ),
         METRICS: WebServer(metrics.application(figures.registry, count_backlog)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]

@@ -1,1 +1,1 @@
-"""The operator's command; today: the sandbox, a whole relay in a private directory."""
+"""The operator's command."""

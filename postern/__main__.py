@@ -8,7 +8,6 @@ from postern.commands import expire, report, status
 from postern.commands import explain as explaining
 from postern.commands import invite as inviting
 from postern.commands.users import app as users
-from sandbox.commands import app as sandbox
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +16,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # which wraps a paragraph as a whole
     help="Postern: a chatmail relay on stock Postfix and Dovecot.",
 )
-app.add_typer(sandbox, name="sandbox")
 app.command("explain")(explaining.command)
 app.add_typer(users, name="users")
 app.add_typer(inviting.app, name="invite")

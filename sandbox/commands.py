@@ -1,4 +1,4 @@
-"""The commands `postern sandbox run` and `postern sandbox login`."""
+"""The commands `scripts/run` and `scripts/run login`."""
 
 import json
 import secrets

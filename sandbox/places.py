@@ -69,8 +69,8 @@ def lock(directory: Path) -> int:
         os.close(descriptor)
         raise SandboxProblem(
             f"another sandbox (process {holder}) runs in {directory}. "
-            "`.venv/bin/postern sandbox login` prints a login for it; "
-            "`postern sandbox run --directory DIR` starts one more beside it."
+            "`scripts/run login` prints a login for it; "
+            "`scripts/run --directory DIR` starts one more beside it."
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

@@ -27,6 +27,8 @@ from sandbox.process import Daemon, Leftover, end_leftover
 DOMAIN = "[127.0.0.1]"
 """An address literal needs no DNS; clients log in to it by a `dclogin:` link."""
 RECORD = "processes.json"
+METERED = ("doveauth", "metadata")
+"""Daemons that count and time; `postern status` asks them."""
 WATCH_SECONDS = 0.1
 RESTART_SECONDS = 0.3
 RESTART_SECONDS_AT_MOST = 10.0
@@ -172,20 +174,13 @@ class Sandbox:
             "domain": self.domain,
             "root": str(self._place.root) if self._place.temporary else "",
             "ports": self.ports,
+            "config": str(self.layout.config),
+            "metrics": {name: str(self.layout.metrics_socket(name)) for name in METERED},
             "processes": {name: asdict(record) for name, record in records.items() if record},
         }
         draft = self._wanted / f"{RECORD}.new"
         draft.write_text(json.dumps(running, indent=1))
         draft.replace(self._wanted / RECORD)
-
-
-def running_layout(directory: Path) -> Layout:
-    """Where the sandbox that runs in `directory` has its files; raises SandboxProblem."""
-    try:
-        root = json.loads((directory / RECORD).read_text(encoding="utf-8"))["root"]
-    except FileNotFoundError:
-        raise SandboxProblem(f"no sandbox runs in {directory}: scripts/run starts one") from None
-    return Layout(Path(root) if root else directory.resolve())
 
 
 class Restarts:

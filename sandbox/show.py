@@ -54,7 +54,7 @@ def show_login(domain: str, ports: dict[str, int]) -> None:
         f"(Create New Profile, Use Other Server):\n\n{escape(link)}\n"
     )
     segno.make(link).terminal(out=sys.stdout, compact=True)
-    console.print("Each link is a new account; `.venv/bin/postern sandbox login` prints another.")
+    console.print("Each link is a new account; `scripts/run login` prints another.")
 
 
 def show_outcome(outcome: Outcome) -> None:

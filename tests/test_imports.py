@@ -13,8 +13,11 @@ MAY_IMPORT = {
     "doveauth": {"doveauth", "relay"},
     "metadata": {"metadata", "relay"},
     "postern": {"postern", "filtermail", "doveauth", "metadata", "relay"},
+    "sandbox": {"sandbox", "postern", "filtermail", "doveauth", "metadata", "relay"},
 }
-"""postern → filtermail | doveauth | metadata → relay; the daemons know nothing of each other."""
+"""Down from sandbox to relay; the daemons never import each other."""
+LIFELESS = ["relay/smtp", "relay/dovecot", "relay/mailbox"]
+"""Rooms of relay that know nothing of the daemons' life cycle."""
 PURE = [
     "relay.address",
     "relay.dovecot.dictproto",
@@ -103,6 +106,13 @@ def test_imports_go_one_way(package: str) -> None:
         if names_any(module, forbidden)
     }
     assert wrong == set()
+
+
+@pytest.mark.parametrize("room", LIFELESS)
+def test_a_protocol_knows_nothing_of_the_life_cycle(room: str) -> None:
+    assert sources(room), f"{room} has no source"
+    found = {module for path in sources(room) for module in imports_of(path)}
+    assert {module for module in found if names_any(module, {"relay.life"})} == set()
 
 
 @pytest.mark.parametrize("module", PURE)

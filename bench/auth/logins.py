@@ -25,7 +25,8 @@ from bench.auth.stand import PASSWORD
 from bench.problem import BenchProblem
 from doveauth.hashing import hash_password, new_salt
 from postern.host import dovecot
-from relay.mailbox.directory import Mailbox, Owner
+from relay.mailbox.directory import Mailbox
+from relay.owner import Owner
 from sandbox.layout import MAILBOXES_USER
 from sandbox.ports import LOOPBACK
 from sandbox.problem import SandboxProblem

@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
 from doveauth.hashing import hash_password, new_salt
-from relay.mailbox.directory import Mailbox, Owner
+from relay.mailbox.directory import Mailbox
+from relay.owner import Owner
 
 DOMAIN = "relay.example"
 PASSWORD = "a password of all"  # noqa: S105 - of accounts that live as long as the benchmark

@@ -9,7 +9,7 @@ from doveauth.edges.dictkeys import Credentials, User
 from doveauth.figures import Figures
 from doveauth.hashing import HashingFailed
 from doveauth.stores.files import Account, AccountStore, NotNow
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
 from relay.address import Address, InvalidAddress
 from relay.batches import Reader
-from relay.mailbox.directory import BlockedMailbox, Mailbox, Mailboxes, Owner, create_all
+from relay.mailbox.directory import BlockedMailbox, Mailbox, Mailboxes, create_all
+from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from metadata.push.jobs import Job, Jobs
 from metadata.push.table import AT_ONCE, Owed, Push, PushTable
 from relay.log import unexpected
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from typing import TypeVar
 
 from metadata.tokens.tokenset import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
-from relay.mailbox.directory import METADATA, Mailboxes, Owner
+from relay.mailbox.directory import METADATA, Mailboxes
+from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 

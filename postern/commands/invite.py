@@ -16,7 +16,7 @@ from rich.text import Text
 from doveauth.invitations import Invitations
 from postern.options import DEFAULT_CONFIG, ConfigFile, complain, load_config
 from relay.config import Config
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 app = typer.Typer(
     no_args_is_help=True, help="Invitations, for a relay with `registration = invite`."

@@ -14,11 +14,11 @@ from postern.options import complain
 from postern.status import wording
 from postern.status.figures import Figure, Spread
 from postern.status.reading import Silent, ask
-from sandbox.problem import SandboxProblem
-from sandbox.relay import running_layout
 
 DOVEAUTH = Path("/run/doveauth/metrics.socket")
 METADATA = Path("/run/metadata/metrics.socket")
+RECORD = "processes.json"
+"""What a running sandbox says of itself, in its directory."""
 console = Console(highlight=False)
 
 
@@ -61,12 +61,13 @@ def command(
 
 
 def _of_sandbox(directory: Path, daemons: list[str]) -> dict[str, Path]:
+    """The metrics sockets of the sandbox that runs in `directory`, as its record names them."""
     try:
-        layout = running_layout(directory)
-    except SandboxProblem as problem:
-        complain(str(problem))
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        complain(f"no sandbox runs in {directory}: scripts/run starts one")
         raise typer.Exit(1) from None
-    return {daemon: layout.metrics_socket(daemon) for daemon in daemons}
+    return {daemon: Path(record["metrics"][daemon]) for daemon in daemons}
 
 
 def _show(told: Mapping[str, list[Figure]]) -> None:

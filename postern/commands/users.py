@@ -24,7 +24,8 @@ from postern.users.blocking import NoHash, block, unblock
 from postern.users.details import details, summaries
 from relay.config import Config
 from relay.mailbox import removal
-from relay.mailbox.directory import Owner, day_of
+from relay.mailbox.directory import day_of
+from relay.owner import Owner
 
 app = typer.Typer(no_args_is_help=True, help="Accounts, one by exact address.")
 console = Console(soft_wrap=True)

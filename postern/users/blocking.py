@@ -12,7 +12,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from relay.mailbox.directory import PASSWORD, Mailbox, Owner, sync_directory
+from relay.mailbox.directory import PASSWORD, Mailbox, sync_directory
+from relay.owner import Owner
 
 KEPT = f"{PASSWORD}.blocked"
 _DRAFT = f".{PASSWORD}-block"

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 from relay.dovecot import dictproto
@@ -24,7 +24,6 @@ from relay.dovecot.dictproto import (
     Lookup,
     ProtocolError,
 )
-from relay.life.sockets import BACKLOG, KEEP_SOCKET_FILE
 from relay.log import unexpected
 
 log = logging.getLogger(__name__)
@@ -35,6 +34,12 @@ IDLE_SECONDS = 3600.0
 """A connection that says nothing for so long is closed; Dovecot opens another when it needs one."""
 DRAIN_SECONDS = 5.0
 """How long commands under way may take once the service is to stop."""
+
+
+Serve = Callable[
+    [Callable[[], asyncio.BaseProtocol], socket.socket], Awaitable[asyncio.AbstractServer]
+]
+"""As `relay.life.sockets.serve`: this package knows nothing of the life cycle."""
 
 
 class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
@@ -55,20 +60,18 @@ class DictHandler(Protocol):
 
 
 class DictServer:
-    """Serves one handler on one listening socket."""
+    """Serves one handler. `serve` starts a server on a listening socket."""
 
-    def __init__(self, handler: DictHandler) -> None:
+    def __init__(self, handler: DictHandler, serve: Serve) -> None:
         self._handler = handler
+        self._serve = serve
         self._connections: set[_Connection] = set()
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from `listener`."""
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Connection(self._handler, self._connections),
-            sock=listener,
-            backlog=BACKLOG,
-            **KEEP_SOCKET_FILE,
+        self._server = await self._serve(
+            lambda: _Connection(self._handler, self._connections), listener
         )
 
     async def stop(self) -> None:

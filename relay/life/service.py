@@ -25,7 +25,7 @@ import uvloop
 from relay import log as logs
 from relay.config import Config, ConfigError, read_config
 from relay.life.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_unix
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 

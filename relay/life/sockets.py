@@ -4,23 +4,24 @@ systemd's own are preferred because they outlive a restart: no connection is ref
 daemon is being replaced (systemd.socket(5), sd_listen_fds(3)).
 """
 
+import asyncio
 import errno
 import os
 import socket
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 BACKLOG = 1024
 """Connections the kernel holds until they are accepted; a burst of logins fills a small one."""
 FIRST_FD = 3
 """Where passed sockets begin (sd_listen_fds(3))."""
-KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-"""For asyncio's unix servers. From Python 3.13 on they remove their socket's file when they close;
-the file may be systemd's, which would go on listening where nobody finds it."""
+_KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From Python 3.13 on, asyncio's unix servers remove their socket's file when they close. The file
+may be systemd's, which would go on listening where nobody finds it."""
 
 
 class SocketUnavailable(Exception):  # noqa: N818 - says what is the matter
@@ -80,6 +81,18 @@ def open_unix(path: Path, owner: Owner | None = None) -> socket.socket:
         raise SocketUnavailable(f"cannot listen on {path}: {error.strerror or error}") from None
     listener.setblocking(False)
     return listener
+
+
+async def serve(
+    factory: Callable[[], asyncio.BaseProtocol], listener: socket.socket
+) -> asyncio.AbstractServer:
+    """Accept connections from `listener`, TCP or unix, each with a protocol of its own."""
+    loop = asyncio.get_running_loop()
+    if listener.family == socket.AF_UNIX:
+        return await loop.create_unix_server(
+            factory, sock=listener, backlog=BACKLOG, **_KEEP_SOCKET_FILE
+        )
+    return await loop.create_server(factory, sock=listener, backlog=BACKLOG)
 
 
 def _remove_stale(path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 
 from aiohttp import web
 
-from relay.life.sockets import BACKLOG, KEEP_SOCKET_FILE
+from relay.life.sockets import serve
 
 DRAIN_SECONDS = 5.0
 """How long requests under way may take once the service is to stop."""
@@ -22,13 +22,10 @@ class WebServer:
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self, listener: socket.socket) -> None:
-        """Accept connections from `listener`, a unix socket."""
+        """Accept connections from `listener`, TCP or unix."""
         await self._runner.setup()
         assert self._runner.server is not None
-        # Not a SockSite: that is for TCP, and uvloop tells the two apart.
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            self._runner.server, sock=listener, backlog=BACKLOG, **KEEP_SOCKET_FILE
-        )
+        self._server = await serve(self._runner.server, listener)
 
     async def stop(self) -> None:
         """Accept no more, let requests under way be answered, then close every connection."""

@@ -13,7 +13,6 @@ Everything here touches the disk and blocks: call it from a thread.
 import contextlib
 import errno
 import os
-import pwd
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from relay import athand
 from relay.address import Address
 from relay.mailbox import removal
+from relay.owner import Owner
 
 PASSWORD = "password"  # noqa: S105 - a file's name
 ENFORCE = "enforceE2EEincoming"
@@ -33,34 +33,6 @@ DAY = 86400
 FIRST_DAY = 1_577_836_800
 """2020-01-01: a clock that is before it has not been set yet, as on a machine that has none of its
 own and has just booted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The user that mailboxes and sockets belong to."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def named(cls, user: str) -> "Owner":
-        """The system's user of that name; raises LookupError with the mend."""
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise LookupError(
-                f"there is no user {user!r} on this system: create it "
-                f"(useradd --system {user}) or set mailboxes_user"
-            ) from None
-        return cls(entry.pw_uid, entry.pw_gid)
-
-    def take(self, path: str | Path | int) -> None:
-        """Give a path or an open file to this owner where we may: as root.
-
-        Any other user made it as itself.
-        """
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid, follow_symlinks=isinstance(path, int))
 
 
 @dataclass(frozen=True, slots=True)

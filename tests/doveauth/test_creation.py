@@ -15,7 +15,8 @@ from doveauth.figures import Figures
 from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
 from doveauth.stores.files import FileAccounts, Limits, NotNow
-from relay.mailbox.directory import PASSWORD, Mailboxes, Owner
+from relay.mailbox.directory import PASSWORD, Mailboxes
+from relay.owner import Owner
 
 NAME = "someone12@example.org"
 GOOD = "password1"

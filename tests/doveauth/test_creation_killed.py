@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox.directory import PASSWORD, Mailbox, Owner
+from relay.mailbox.directory import PASSWORD, Mailbox
+from relay.owner import Owner
 from tests.killing import steps_killed
 from tests.support import fill
 

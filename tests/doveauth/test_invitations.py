@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from doveauth.invitations import ADMISSION_SECONDS, FILE, Invitations
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 from tests.support import fill
 
 NOW = 1795332101
@@ -90,7 +90,7 @@ KILLED = """
 import os, signal, sqlite3, sys
 from pathlib import Path
 from doveauth.invitations import Invitations
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 from tests.support import fill
 
 connect = sqlite3.connect

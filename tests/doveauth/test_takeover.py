@@ -17,7 +17,8 @@ from doveauth.hashing import hash_password
 from metadata.tokens.files import TokenStore
 from relay.config import Config, read_config
 from relay.life.sockets import open_unix
-from relay.mailbox.directory import DAY, Mailboxes, Owner
+from relay.mailbox.directory import DAY, Mailboxes
+from relay.owner import Owner
 from tests.support import DEADLINE, dict_client
 
 DOMAIN = "example.org"

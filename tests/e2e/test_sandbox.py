@@ -53,8 +53,8 @@ def directory() -> Path:
 
 
 def _start(directory: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "postern", "sandbox", "run", "--directory", str(directory)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "sandbox", "run", "--directory", str(directory)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=SANDBOXES.parent)
     assert process.stdout
     assert any(b"Running until Ctrl-C" in line for line in process.stdout)
     return process

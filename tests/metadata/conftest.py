@@ -15,7 +15,8 @@ from metadata.push.queue import FILE, PushQueue
 from metadata.tokens.files import TokenStore
 from relay.config import Config, parse_config
 from relay.life.sockets import open_unix
-from relay.mailbox.directory import Mailboxes, Owner
+from relay.mailbox.directory import Mailboxes
+from relay.owner import Owner
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE
 

@@ -11,7 +11,7 @@ import typer
 from doveauth.invitations import Invitations
 from postern.commands.invite import expiry
 from relay.config import read_config
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 from tests.postern.commandline import Done, postern
 
 

@@ -14,7 +14,7 @@ from doveauth.policy import Refusal
 from doveauth.stores.files import Account, NotNow
 from relay.life.sockets import open_unix
 from relay.life.webserver import WebServer
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 NAME = "someone12@example.org"
 ACCOUNT = Account(NAME, Path("/mail", NAME), "{SHA512-CRYPT}$6$x$y")

@@ -15,7 +15,7 @@ from doveauth.daemon import AUTH, NEW, run
 from doveauth.invitations import Invitations
 from relay.config import Config, read_config
 from relay.life.sockets import open_unix
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 from tests.support import DEADLINE, dict_client
 
 Answer = tuple[int, dict[str, str]]

@@ -15,7 +15,8 @@ from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
 from doveauth.stores.files import HASHERS, MAX_READ, READERS, Account, FileAccounts, Limits
 from relay import athand
-from relay.mailbox.directory import ENFORCE, PASSWORD, Mailboxes, Owner
+from relay.mailbox.directory import ENFORCE, PASSWORD, Mailboxes
+from relay.owner import Owner
 from tests.support import DEADLINE
 
 NOW = 1795332101.75

@@ -7,7 +7,7 @@ import pytest
 
 from metadata.push.queue import FILE, MAX_IN_MEMORY, TOGETHER_SECONDS, PushQueue
 from metadata.push.table import FAR, SPARE_PAGES
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 ALICE = "alice@example.org"
 NOW = 1_800_000_000.0

@@ -17,7 +17,8 @@ from metadata.tokens import files as store
 from metadata.tokens.files import GRAIN, NoMailbox, TokenStore
 from metadata.tokens.tokenset import LIFETIME, InvalidToken, TokenSet
 from relay.mailbox import removal
-from relay.mailbox.directory import Mailboxes, Owner
+from relay.mailbox.directory import Mailboxes
+from relay.owner import Owner
 from tests.support import DEADLINE
 
 ALICE = "alice@example.org"

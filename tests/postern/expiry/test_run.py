@@ -12,7 +12,8 @@ from postern.expiry.messages import Mailbox as OpenMailbox
 from postern.expiry.rules import DAY
 from postern.expiry.run import Refused, check_clock, run
 from postern.expiry.tally import Tally
-from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD, Mailbox, Mailboxes, Owner
+from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD, Mailbox, Mailboxes
+from relay.owner import Owner
 from tests.postern.expiry.relays import DOMAIN, NOW, account, everything, message, rules
 
 

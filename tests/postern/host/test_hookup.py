@@ -9,7 +9,7 @@ from postern.host.wiring import SNIPPETS, Wiring, host_wiring
 from relay.config import parse_config
 
 REPO = Path(__file__).parents[3]
-TEMPLATES = REPO / "postern" / "templates"
+TEMPLATES = REPO / "postern" / "host" / "templates"
 DOCUMENTS = {
     name: re.findall(
         r"^```(?:lua)?\n(.*?)^```$", (REPO / "docs" / name).read_text(), re.MULTILINE | re.DOTALL

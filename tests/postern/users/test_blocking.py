@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from postern.users.blocking import KEPT, NoHash, block, unblock
-from relay.mailbox.directory import PASSWORD, BlockedMailbox, Mailbox, Owner
+from relay.mailbox.directory import PASSWORD, BlockedMailbox, Mailbox
+from relay.owner import Owner
 from tests.killing import steps_killed
 
 DAY = 1795305600

@@ -11,7 +11,7 @@ import pytest
 
 from relay.dovecot.dictproto import Change
 from relay.dovecot.dictserver import DictFailure, DictServer
-from relay.life.sockets import BACKLOG, open_unix
+from relay.life.sockets import BACKLOG, open_unix, serve
 from tests.support import DEADLINE, HELLO, DictClient, dict_client, eventually
 
 SECRET = "a secret"
@@ -66,7 +66,7 @@ def path(socket_dir: Path) -> Path:
 
 @pytest.fixture
 async def server(shelf: Shelf, path: Path) -> AsyncIterator[DictServer]:
-    server = DictServer(shelf)
+    server = DictServer(shelf, serve)
     await server.start(open_unix(path))
     yield server
     shelf.slow.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.life.sockets import SocketUnavailable, from_systemd, open_tcp, open_unix
-from relay.mailbox.directory import Owner
+from relay.owner import Owner
 
 
 def test_a_unix_socket_is_for_its_user_and_group(socket_dir: Path) -> None:

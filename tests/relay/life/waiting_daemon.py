@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relay.config import Config
 from relay.life.service import Listeners, Unstartable, main, parser, unix_listeners
-from relay.life.sockets import KEEP_SOCKET_FILE
+from relay.life.sockets import _KEEP_SOCKET_FILE
 
 
 async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:
@@ -33,7 +33,7 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
         busy.add(asyncio.ensure_future(converse(reader, writer)))
 
     server = await asyncio.start_unix_server(
-        accept, sock=listeners["talk-socket"], **KEEP_SOCKET_FILE
+        accept, sock=listeners["talk-socket"], **_KEEP_SOCKET_FILE
     )
     ending = {asyncio.ensure_future(event.wait()) for event in (shutdown, failed)}
     await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)

@@ -19,10 +19,10 @@ from relay.mailbox.directory import (
     BlockedMailbox,
     Mailbox,
     Mailboxes,
-    Owner,
     create_all,
     day_of,
 )
+from relay.owner import Owner
 from tests.support import DEADLINE
 
 NOW = 1795332101

@@ -11,26 +11,26 @@ from sandbox import letters
 REPO = Path(__file__).parents[2]
 
 
-def _postern(*arguments: str, user: str | None = None) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "postern", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, user=user, check=False)
+def _sandbox(*arguments: str, user: str | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "sandbox", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, user=user, check=False, cwd=REPO)
 
 
 def test_help_names_the_options() -> None:
-    done = _postern("sandbox", "run", "--help")
+    done = _sandbox("run", "--help")
     assert done.returncode == 0
     for option in ("--check", "--json", "--domain", "--directory"):
         assert option in done.stdout
 
 
 def test_json_is_for_the_check() -> None:
-    done = _postern("sandbox", "run", "--json")
+    done = _sandbox("run", "--json")
     assert done.returncode == 2
     assert "--check" in done.stderr
 
 
 def test_a_login_without_a_sandbox_says_how_to_start_one(tmp_path: Path) -> None:
-    done = _postern("sandbox", "login", "--directory", str(tmp_path))
+    done = _sandbox("login", "--directory", str(tmp_path))
     assert done.returncode == 1
     assert "scripts/run" in done.stderr
     assert "Traceback" not in done.stderr
