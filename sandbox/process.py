@@ -12,6 +12,7 @@ from pathlib import Path
 from sandbox.probes import Probe
 from sandbox.problem import SandboxProblem
 
+CHECKOUT = Path(__file__).parents[1]
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.02
@@ -55,7 +56,12 @@ class Daemon:
 
     def start(self) -> None:
         """Start the process; it may not answer yet."""
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C.UTF-8",
+            # This checkout's code; the stand-in gateway is in no installed package.
+            "PYTHONPATH": str(CHECKOUT),
+        }
         user = self.spec.user
         with self.spec.log.open("ab") as log:
             self.process = subprocess.Popen(
