@@ -17,6 +17,7 @@ Everything else is NotEncrypted, which the owner of a mailbox may allow (for inc
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from filtermail.gate.content import (
     author,
@@ -50,17 +51,34 @@ class Envelope:
     recipients: tuple[Address, ...]
 
 
+class Body(Protocol):
+    """What judges a body as it comes. Each method raises Refusal."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Take the next octets, dots undone; a CR is never cut from its LF."""
+
+    def finish(self) -> None:
+        """The body has ended."""
+
+    def judge(self, body: bytes, /) -> None:
+        """Judge a body that is all there: `feed` and `finish` in one."""
+
+
 class Everything:
-    """A body that may be anything: a bounce's."""
+    """A body that may be anything: a bounce's, or cleartext that its recipients want."""
 
     def feed(self, data: bytes) -> None:
-        """Take it as it is."""
+        """Raise Malformed at a bare CR or LF, which the next server might take for a line's end."""
+        ends = data.count(b"\r\n")
+        if data.count(b"\n") != ends or data.count(b"\r") != ends:
+            raise Malformed("a line that ends in a bare CR or LF")
 
     def finish(self) -> None:
         """It may end anywhere."""
 
-
-Body = Machine | Everything
+    def judge(self, body: bytes) -> None:
+        """As `feed`."""
+        self.feed(body)
 
 
 def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Body:

@@ -82,6 +82,11 @@ class Machine:
         if not self._complete:
             self._run()
 
+    def judge(self, body: bytes) -> None:
+        """Judge a body that is all there; raises what the grammar raises."""
+        self.feed(body)
+        self.finish()
+
     def _run(self) -> None:
         if not self._complete:
             try:

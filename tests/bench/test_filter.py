@@ -14,7 +14,7 @@ from bench.filter.stand import Stand, arrived, stand
 from bench.problem import BenchProblem
 from bench.process import Meter
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
+from filtermail.gate.trial import Trial
 from relay.address import Address
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def place() -> Iterator[Stand]:
 def test_a_message_is_of_its_size_and_passes_the_gate(size: int) -> None:
     letter = message(size)
     assert size * 0.95 < len(letter) <= size
-    gate = Message(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, size)
+    gate = Trial(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, size)
     assert gate.feed(letter + b".\r\n") == letter
     assert gate.ended
 
