@@ -65,7 +65,7 @@ class Message:
             self._look(content)
             raise TooBig(self._limit)
         if self.ended and not observers:
-            body.judge(content)
+            body.whole(content)
         else:
             self._look(content)
             if self.ended:

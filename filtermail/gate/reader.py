@@ -82,9 +82,9 @@ class Machine:
         if not self._complete:
             self._run()
 
-    def judge(self, body: bytes) -> None:
-        """Judge a body that is all there; raises what the grammar raises."""
-        self.feed(body)
+    def whole(self, data: bytes) -> None:
+        """Bring all the bytes at once; raises what the grammar raises."""
+        self.feed(data)
         self.finish()
 
     def _run(self) -> None:
