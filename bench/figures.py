@@ -1,8 +1,9 @@
 """What a run comes down to: rates, percentiles, ratios."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,14 +13,15 @@ T = TypeVar("T")
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One load against one target. Sizes are in octets, MB are 10^6 of them."""
 
-    messages: int
+    messages: float
+    """How many; the median of several rounds may lie between two numbers."""
     messages_per_s: float
     mb_per_s: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     cpu_ms: float
-    """Processor time of the target, a message."""
+    """Processor time of the target per message."""
     generator_share: float
     """Part of one processor that the generator used; near 1 it, not the target, was the limit."""
 
@@ -54,6 +56,35 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     if not ordered:
         raise ValueError("no values")
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+def medians(rounds: Sequence[Figures]) -> Figures:
+    """Return the median of each figure over rounds of one load.
+
+    Raises statistics.StatisticsError where there is no round.
+    """
+    columns = zip(*(msgspec.structs.astuple(figures) for figures in rounds), strict=True)
+    values = dict(zip(Figures.__struct_fields__, map(statistics.median, columns), strict=True))
+    return Figures(**values)
+
+
+class Ratio(NamedTuple):
+    """How one series of rounds compares with another that was measured in turns with it."""
+
+    of_medians: float
+    least: float
+    """The least ratio within one round."""
+    most: float
+    """The greatest ratio within one round."""
+
+
+def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
+    """Compare `these` with `those`, a value per round each.
+
+    Raises ValueError unless both have as many rounds, and at least one.
+    """
+    pairs = [this / that for this, that in zip(these, those, strict=True)]
+    return Ratio(statistics.median(these) / statistics.median(those), min(pairs), max(pairs))
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

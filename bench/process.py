@@ -34,6 +34,10 @@ class Meter:
         """Resident memory now, in MB (10^6 octets)."""
         return self._memory("VmRSS")
 
+    def proportional(self) -> float:
+        """Resident memory now, each shared page divided by its users (PSS), in MB."""
+        return self._memory("Pss", "smaps_rollup")
+
     def peak(self) -> float:
         """The most that was resident since the start or `reset_peak`, in MB."""
         return self._memory("VmHWM")
@@ -42,19 +46,21 @@ class Meter:
         """Let the peak begin at what is resident now (proc_pid_clear_refs(5))."""
         (self._proc / "clear_refs").write_text("5")
 
-    def _memory(self, field: str) -> float:
-        lines = (self._proc / "status").read_text().splitlines()
+    def _memory(self, field: str, file: str = "status") -> float:
+        lines = (self._proc / file).read_text().splitlines()
         value = next(line for line in lines if line.startswith(f"{field}:"))
         return int(value.split()[1]) * 1024 / MB
 
 
 @contextlib.contextmanager
-def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python ARGUMENTS`, its standard error in `log`; end it with the block."""
+def started(
+    arguments: list[str], log: Path, root: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `python ARGUMENTS` in `root`, its standard error in `log`; end it with the block."""
     with log.open("a") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own modules
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -34,9 +34,9 @@ def measure(stand: Stand, seconds: float) -> Beside:
 
 
 def _together(stand: Stand, target: Server, seconds: float) -> tuple[Figures, Figures]:
-    order = stand.order(LARGE, target, at_a_time=LARGE_SENDERS, seconds=_UNTIL_STOPPED)
+    order = stand.order(LARGE, [target], at_a_time=LARGE_SENDERS, seconds=_UNTIL_STOPPED)
     cpu = target.meter.cpu()
     with stand.sending(order) as process:
         small = stand.load(SMALL, target, at_a_time=1, seconds=seconds)
-        sent = stand.stop(process, order)
+        (sent,) = stand.stop(process, order)
     return small, summed_up(sent, LARGE, target.meter.cpu() - cpu)

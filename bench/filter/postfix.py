@@ -11,11 +11,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
-from bench.figures import Figures
+from bench.figures import Figures, Ratio, ratio
 from bench.filter.grid import SIZES
 from bench.filter.stand import Server, Stand, free_port
 from bench.problem import BenchProblem
@@ -25,6 +24,7 @@ from sandbox.problem import SandboxProblem
 from sandbox.process import Daemon, Spec
 
 AT_A_TIME = 8
+TURNS = 4
 _QUEUE = "postfix/queue"
 _QUEUE_SECONDS = 60.0
 _MAX_PROCESSES = 100
@@ -69,25 +69,20 @@ postlog   unix-dgram n - n  -      1  postlogd
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of one size through both chains, a round each."""
+    """Messages of one size through both chains; an item per round."""
 
     size: str
     filtered: list[Figures]
     passed: list[Figures]
 
     @property
-    def ratio(self) -> float:
-        """Messages a second through the filter for each through the pass-through proxy.
-
-        The median of the rounds, each compared with the one beside it.
-        """
-        pairs = zip(self.filtered, self.passed, strict=True)
-        return median(one.messages_per_s / other.messages_per_s for one, other in pairs)
+    def ratio(self) -> Ratio:
+        """Messages per second through the filter, as a part of the pass-through proxy's."""
+        return ratio(*(_rates(rounds) for rounds in (self.filtered, self.passed)))
 
 
-def middle(rounds: list[Figures]) -> Figures:
-    """The round with the median of messages a second."""
-    return sorted(rounds, key=lambda figures: figures.messages_per_s)[len(rounds) // 2]
+def _rates(rounds: list[Figures]) -> list[float]:
+    return [figures.messages_per_s for figures in rounds]
 
 
 def obstacle() -> str:
@@ -108,16 +103,20 @@ def measure(stand: Stand, sizes: list[str], seconds: float, rounds: int) -> list
 def _in_turns(
     stand: Stand, by_filter: Server, by_forwarder: Server, size: str, seconds: float, rounds: int
 ) -> Chain:
-    filtered: list[Figures] = []
-    passed: list[Figures] = []
-    turns = [(by_filter, filtered), (by_forwarder, passed)]
+    chain = Chain(size=size, filtered=[], passed=[])
     for _ in range(rounds):
-        for target, results in turns:
-            results.append(stand.load(SIZES[size], target, at_a_time=AT_A_TIME, seconds=seconds))
-            # What is still being delivered would slow the next.
-            _wait_for_empty_queue(stand.directory / _QUEUE)
-        turns.reverse()
-    return Chain(size=size, filtered=filtered, passed=passed)
+        filtered, passed = stand.load_in_turns(
+            SIZES[size],
+            [by_filter, by_forwarder],
+            at_a_time=AT_A_TIME,
+            seconds=seconds,
+            turns=TURNS,
+        )
+        chain.filtered.append(filtered)
+        chain.passed.append(passed)
+        # Messages that are still being delivered would slow the next round.
+        _wait_for_empty_queue(stand.directory / _QUEUE)
+    return chain
 
 
 def _wait_for_empty_queue(queue: Path) -> None:
