@@ -44,6 +44,7 @@ alias_database =
 default_transport = discard:
 message_size_limit = 31457280
 smtpd_peername_lookup = no
+notify_classes =
 """
 _FILTERED = """\
 127.0.0.1:{port} inet n - n - {processes} smtpd
@@ -115,11 +116,12 @@ def _in_turns(
         chain.filtered.append(filtered)
         chain.passed.append(passed)
         # Messages that are still being delivered would slow the next round.
-        _wait_for_empty_queue(stand.directory / _QUEUE)
+        wait_for_empty_queue(stand.directory / _QUEUE)
     return chain
 
 
-def _wait_for_empty_queue(queue: Path) -> None:
+def wait_for_empty_queue(queue: Path) -> None:
+    """Wait until Postfix has delivered everything; raises BenchProblem if it does not."""
     deadline = time.monotonic() + _QUEUE_SECONDS
     while any(
         path.is_file() for name in ("incoming", "active") for path in (queue / name).rglob("*")
@@ -136,16 +138,22 @@ def _chains(stand: Stand) -> Iterator[tuple[Server, Server]]:
     filter_port, forwarder_port = free_port(), free_port()
     services = {by_filter: filter_port, by_forwarder: forwarder_port}
     with (
-        _postfix(stand.directory / "postfix", reinject, services),
+        private_postfix(stand.directory / "postfix", reinject, services),
         stand.filter(reinject, filter_port) as tested,
         stand.forwarder(reinject, forwarder_port) as forwarder,
     ):
-        yield Server(by_filter, tested.meter), Server(by_forwarder, forwarder.meter)
+        yield (
+            Server(by_filter, tested.meter, tested.kill),
+            Server(by_forwarder, forwarder.meter, forwarder.kill),
+        )
 
 
 @contextlib.contextmanager
-def _postfix(root: Path, reinject: int, services: dict[int, int]) -> Iterator[None]:
-    """A private Postfix with services that take messages, by the port of the proxy of each."""
+def private_postfix(root: Path, reinject: int, services: dict[int, int]) -> Iterator[None]:
+    """Run a Postfix in `root`; `services` has the port of each, and that of its proxy.
+
+    Raises BenchProblem if it does not start.
+    """
     _write_files(root, reinject, services)
     probes = [greets(port, b"220 ") for port in (*services, reinject)]
     command = ("postfix", "-c", str(root / "config"))

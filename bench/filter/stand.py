@@ -5,7 +5,7 @@ import signal
 import smtplib
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,9 +36,10 @@ GRACE_SECONDS = 120.0
 class Server:
     """A process that takes messages on a loopback port."""
 
-    def __init__(self, port: int, meter: Meter) -> None:
+    def __init__(self, port: int, meter: Meter, kill: Callable[[], None]) -> None:
         self.port = port
         self.meter = meter
+        self.kill = kill
 
 
 class Stand:
@@ -85,7 +86,7 @@ class Stand:
     def _server(self, arguments: list[str], port: int, root: Path = ROOT) -> Iterator[Server]:
         with started(arguments, self._log, root) as process:
             wait_until(greets(port, b"220 "), process, " ".join(arguments), self._log)
-            yield Server(port, Meter(process.pid))
+            yield Server(port, Meter(process.pid), process.kill)
 
     @contextlib.contextmanager
     def sending(self, order: Order) -> Iterator[subprocess.Popen[bytes]]:
