@@ -1,4 +1,4 @@
-"""What a run comes down to: rates, percentiles, ratios."""
+"""The figures of a run: rates, percentiles, medians, ratios, and verdicts on targets."""
 
 import math
 import statistics
@@ -23,7 +23,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float
     """Processor time of the target per message."""
     generator_share: float
-    """Part of one processor that the generator used; near 1 it, not the target, was the limit."""
+    """The part of one processor that the generator used; near 1, the generator was the limit."""
 
 
 def figures(
@@ -49,7 +49,7 @@ def figures(
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The least value that `percent` of the values do not exceed (nearest rank).
+    """Return the least value that `percent` of the values do not exceed (nearest rank).
 
     `ordered` ascends. Raises ValueError where it is empty.
     """
@@ -97,14 +97,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A target and what was measured; None where it was not."""
+    """A target and the measured value, or None if it was not measured."""
 
     target: Target
     measured: float | None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None where nothing was measured."""
+        """True if the target is reached, None if nothing was measured."""
         if self.measured is None:
             return None
         target = self.target
@@ -116,7 +116,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def at_least(
     what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
 ) -> Verdict:
-    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    """Return the verdict on a `figure` of `measured`, which is None if this run left it out."""
     target = Target(what=what, unit=unit, at_least=limit)
     return Verdict(target=target, measured=None if measured is None else figure(measured))
 
@@ -124,6 +124,6 @@ def at_least(
 def at_most(
     what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
 ) -> Verdict:
-    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    """Return the verdict on a `figure` of `measured`, which is None if this run left it out."""
     target = Target(what=what, unit=unit, at_most=limit)
     return Verdict(target=target, measured=None if measured is None else figure(measured))

@@ -18,12 +18,12 @@ MB = 1_000_000
 
 
 class Meter:
-    """Processor time and memory of a process that runs, as the kernel accounts for them."""
+    """Processor time and memory of a running process, as the kernel accounts for them."""
 
     def __init__(self, pid: int) -> None:
         self._proc = Path(f"/proc/{pid}")
-        # The clock of a whole process, in nanoseconds where /proc/PID/stat has ticks of ten
-        # milliseconds: what clock_getcpuclockid(3) makes of a pid on Linux (posix-timers.h).
+        # The CPU clock of a process, as clock_getcpuclockid(3) computes it from a pid on Linux
+        # (posix-timers.h). It counts nanoseconds; /proc/PID/stat has ticks of ten milliseconds.
         self._clock = ~pid << 3 | 2
 
     def cpu(self) -> float:
@@ -43,7 +43,7 @@ class Meter:
         return self._memory("VmHWM")
 
     def reset_peak(self) -> None:
-        """Let the peak begin at what is resident now (proc_pid_clear_refs(5))."""
+        """Set the peak to the memory that is resident now (proc_pid_clear_refs(5))."""
         (self._proc / "clear_refs").write_text("5")
 
     def _memory(self, field: str, file: str = "status") -> float:
@@ -64,7 +64,7 @@ def started(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            # What is buffered here after a readline() is lost to communicate().
+            # Anything that readline() leaves in a buffer would be lost to communicate().
             bufsize=0,
         )
     with process:

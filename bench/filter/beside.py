@@ -1,4 +1,4 @@
-"""What a small message has to wait for beside senders of large ones."""
+"""How long a small message takes beside senders of large ones."""
 
 import msgspec
 
@@ -12,9 +12,9 @@ _UNTIL_STOPPED = 600.0
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """Small messages one after the other, and the large ones that went by meanwhile.
+    """Small messages one after the other, and the large ones that passed meanwhile.
 
-    The two share the filter's processor time; that of a message of either is not known.
+    Processor time is known for both together only.
     """
 
     filtered: Figures

@@ -6,7 +6,7 @@ It loads one port, or several in turns: what slows the machine for a while then 
 
 Its dialogue is that of Postfix with a before-queue filter (smtpd_proxy.c): lock-step EHLO, MAIL,
 RCPT, DATA, the message, and after the answer to the final dot a QUIT whose answer nobody awaits.
-All that is written was made before, and nothing is parsed but the first digit of each answer. It
+Everything it writes is prepared, and it parses only the first digit of each answer. It
 prints `sending` once it has begun, and at its end a list of `Sent` as JSON, one per port. SIGTERM
 ends it early; messages under way are finished first.
 """
@@ -32,13 +32,13 @@ _COMMANDS = (
     b"DATA\r\n",
 )
 _MAIL = 1
-"""Where a connection that is used again begins."""
+"""Where a message on a re-used connection begins."""
 _EXPECTED = b"222232"
 """First digits of the answers: to the connection, the commands, and the message."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. A message's latency counts from its connection, or from its MAIL if re-used."""
+    """An order. Latency counts from the connection, or from MAIL if the connection is re-used."""
 
     ports: list[int]
     message: str
@@ -49,7 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 1
     """How many turns the seconds of a port are divided into."""
     reuse: bool = False
-    """Send all messages of one sender over one connection, not each over one of its own."""
+    """Send all messages of one sender over one connection, instead of a new one per message."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """Real Postfix → filter → real Postfix, beside real Postfix → pass-through proxy → real Postfix.
 
-One private Postfix has a service for each of the two, set up as the relay's submission service
-is but without TLS and login, and the reinject service as a relay has it. What is delivered is
-discarded. The two are measured in turns, so that what slows the machine slows both.
+One private Postfix has a service for each of the two, configured like the relay's submission
+service but without TLS and login, and the reinject service as a relay has it. It discards all
+messages. The two are loaded in turns, so that anything that slows the machine slows both.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ def _rates(rounds: list[Figures]) -> list[float]:
 
 
 def obstacle() -> str:
-    """Why Postfix cannot be started here, with the mend; empty where it can."""
+    """Return why Postfix cannot be started here and what to do; empty if it can."""
     if os.geteuid() != 0:
         return "Postfix must be started by root, also in a private place: use sudo."
     if shutil.which("postfix") is None:

@@ -1,4 +1,4 @@
-"""The stand: the processes of the filter's benchmark, and one load sent through them."""
+"""The stand: the processes of the filter's benchmark, and the loads sent through them."""
 
 import contextlib
 import signal
@@ -30,7 +30,7 @@ postfix_reinject_port = {reinject}
 mailboxes_dir = {directory}/mail
 """
 GRACE_SECONDS = 120.0
-"""Beyond its time, for a load to finish what is under way."""
+"""How long after its end a load may take for the messages under way."""
 
 
 class Server:
@@ -43,7 +43,7 @@ class Server:
 
 
 class Stand:
-    """A directory with the messages to send, and what can be started in it."""
+    """A directory with the messages to send; starts the processes of a measurement in it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -65,7 +65,7 @@ class Stand:
 
     @contextlib.contextmanager
     def forwarder(self, target: int, port: int | None = None) -> Iterator[Server]:
-        """A pass-through proxy to `target`, which must be up, on a free port or that given."""
+        """A pass-through proxy to `target`, which must be up; on a free port by default."""
         port = port or free_port()
         with self._server(["-m", "bench.filter.forwarder", str(port), str(target)], port) as server:
             yield server
@@ -158,7 +158,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def stand() -> Iterator[Stand]:
     """A stand in a temporary directory, which Postfix' user may enter."""
-    # Not in /tmp, which is often memory: queue files of Postfix belong on a disk.
+    # Not in /tmp, which is often memory: Postfix' queue files belong on a disk.
     with tempfile.TemporaryDirectory(prefix="postern-bench-", dir="/var/tmp") as path:
         directory = Path(path)
         directory.chmod(0o711)
