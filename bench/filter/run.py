@@ -52,12 +52,12 @@ QUICK = Plan(
 )
 FULL = Plan(
     quick=False,
-    versus_seconds=2.0,
-    versus_rounds=7,
+    versus_seconds=1.5,
+    versus_rounds=9,
     case_seconds=1.0,
     beside_seconds=5,
     postfix_seconds=3,
-    postfix_rounds=9,
+    postfix_rounds=7,
 )
 
 
