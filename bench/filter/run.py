@@ -43,11 +43,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 QUICK = Plan(
     quick=True,
-    versus_seconds=0.8,
+    versus_seconds=0.5,
     versus_rounds=3,
     case_seconds=0,
-    beside_seconds=2,
-    postfix_seconds=1.2,
+    beside_seconds=1.5,
+    postfix_seconds=1.0,
     postfix_rounds=3,
 )
 FULL = Plan(
