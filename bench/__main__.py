@@ -1,5 +1,6 @@
 """`python -m bench BENCHMARK`, which scripts/bench starts."""
 
+import signal
 import sys
 
 import typer
@@ -23,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 @app.callback()
 def main() -> None:
     """Measure the relay's daemons from outside, under load."""
+    # As an exception, so that every block ends the processes that it has started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 app.command(FILTER)(filtering.command)

@@ -43,21 +43,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 QUICK = Plan(
     quick=True,
-    versus_seconds=0.8,
+    versus_seconds=0.5,
     versus_rounds=3,
     case_seconds=0,
-    beside_seconds=2,
-    postfix_seconds=1.2,
+    beside_seconds=1.5,
+    postfix_seconds=1.0,
     postfix_rounds=3,
 )
 FULL = Plan(
     quick=False,
-    versus_seconds=2.0,
-    versus_rounds=7,
+    versus_seconds=1.5,
+    versus_rounds=9,
     case_seconds=1.0,
     beside_seconds=5,
     postfix_seconds=3,
-    postfix_rounds=9,
+    postfix_rounds=7,
 )
 
 
