@@ -15,7 +15,6 @@ from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Rules
 from doveauth.resources import Gauge, read_resources
 from doveauth.stores.files import FileAccounts, Limits
-from relay import athand
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
 from relay.life import metrics
@@ -50,10 +49,7 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
         admissions=admissions,
     )
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    at_hand = await asyncio.to_thread(athand.usable, config.mailboxes_dir)
-    store = FileAccounts(
-        mailboxes, owner, Rules.of(config), limits, figures=figures, at_hand=at_hand
-    )
+    store = FileAccounts(mailboxes, owner, Rules.of(config), limits, figures=figures)
     onboarding = Onboarding(config, admissions, resources, _network_limit(config))
     answers = Answers(store, owner, figures)
     servers: dict[str, DictServer | WebServer] = {

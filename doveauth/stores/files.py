@@ -1,43 +1,39 @@
 """The accounts of a relay: found, made at the first login, listed.
 
 `AccountStore` is what the daemon asks; `FileAccounts` keeps them in the mailbox directories.
-What the kernel has in memory is told at once; every other question goes to a thread, because a
-disk may be slow and hashing always is. Creations have threads of their own: a crowd of new users
-must not hold up those who only log in.
+Every question goes to a thread, because a disk may be slow and hashing always is. Creations have
+threads of their own: a crowd of new users must not hold up those who only log in.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from doveauth import policy
 from doveauth.admissions import Admissions, NoAdmissions
 from doveauth.figures import Figures
-from doveauth.making import Maker
+from doveauth.hashing import hash_password, new_salt
 from doveauth.networks import NetworkLimit
 from doveauth.policy import Refusal, Resources, Rules
 from relay.address import Address, InvalidAddress
-from relay.batches import Reader
-from relay.mailbox.directory import BlockedMailbox, Mailbox, Mailboxes, create_all
+from relay.mailbox.directory import BlockedMailbox, Mailbox, Mailboxes
 from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 
-READERS = 4
-"""Threads that look accounts up: a slow answer of the disk holds up its own batch only."""
-MAX_READ = 16
-"""Lookups of one batch."""
-HASHERS = os.cpu_count() or 1
-"""Threads that hash: every core may."""
-MAX_STORED = 64
-"""New accounts that are stored together."""
+READERS = 8
+"""Threads that look accounts up: so many may wait for the disk at a time."""
+MAKERS = 2 * (os.cpu_count() or 1)
+"""Threads that hash and store new accounts: every core hashes while others wait for the disk."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +101,8 @@ class FileAccounts:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         figures: Figures | None = None,
-        at_hand: bool = False,
     ) -> None:
-        """`clock` gives seconds since the epoch, `monotonic` seconds that never jump.
-
-        `at_hand` says that `relay.athand` is usable for the mailboxes.
-        """
+        """`clock` gives seconds since the epoch, `monotonic` seconds that never jump."""
         self._mailboxes = mailboxes
         self._owner = owner
         self._rules = rules
@@ -118,9 +110,8 @@ class FileAccounts:
         self._clock = clock
         self._monotonic = monotonic
         self._figures = figures or Figures()
-        self._at_hand = at_hand
-        self._reader = Reader(READERS, MAX_READ)
-        self._maker = Maker(self._store, HASHERS, MAX_STORED)
+        self._readers = ThreadPoolExecutor(READERS, "accounts-read")
+        self._makers = ThreadPoolExecutor(MAKERS, "accounts-make")
         self._making: dict[Path, asyncio.Task[Account | Refusal]] = {}
         self._created = 0
         self._refused: Counter[Refusal] = Counter()
@@ -131,7 +122,7 @@ class FileAccounts:
         if isinstance(place, Refusal):
             return None
         mailbox = place[1]
-        return self._told_at_once(mailbox) or await self._reader.ask(lambda: self._found(mailbox))
+        return await self._read(lambda: self._found(mailbox))
 
     async def login_or_create(
         self, username: str, password: str, remote: str | None = None
@@ -152,7 +143,7 @@ class FileAccounts:
         """Note the day of a login; a name without an account is left without one."""
         place = self._place(username)
         if not isinstance(place, Refusal):
-            await self._reader.ask(lambda: place[1].record_login(timestamp))
+            await self._read(lambda: place[1].record_login(timestamp))
 
     async def names(self) -> list[str]:
         """Every account's address, in no order."""
@@ -160,24 +151,25 @@ class FileAccounts:
 
     async def close(self) -> None:
         """Let what is under way end, and end the threads."""
-        for end in (self._maker.close, self._reader.close):
-            await asyncio.to_thread(end)
+        for threads in (self._makers, self._readers):
+            await asyncio.to_thread(threads.shutdown)
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, question)
 
     async def _admit(self, username: str, password: str, remote: str | None) -> Account | Refusal:
         place = self._place(username)
         if isinstance(place, Refusal):
             return place
         address, mailbox = place
-        if account := self._told_at_once(mailbox):
-            return account
-        found = await self._reader.ask(lambda: self._found_or_refused(address, mailbox, password))
+        found = await self._read(lambda: self._found_or_refused(address, mailbox, password))
         if found is not None:
             return found
         invited = self._rules.registration == "invite"
         if invited and not await self._limits.admissions.admits(str(address), password):
             # Promises are forgotten once they are kept: the other login of this very client may
             # have made the account since we looked.
-            return await self._reader.ask(lambda: _stored(mailbox)) or Refusal.NOT_INVITED
+            return await self._read(lambda: _stored(mailbox)) or Refusal.NOT_INVITED
         return await self._make_once(mailbox, password, remote)
 
     async def _make_once(
@@ -197,7 +189,8 @@ class FileAccounts:
         return await asyncio.shield(task)
 
     async def _make(self, mailbox: Mailbox, password: str, remote: str | None) -> Account | Refusal:
-        found = await self._made_meanwhile(mailbox)
+        # Somebody may have made it since we looked, and counts once.
+        found = await self._read(lambda: _stored(mailbox))
         if found is not None:
             return found
         if not self._limits.network.allow(remote, self._monotonic()):
@@ -207,15 +200,6 @@ class FileAccounts:
             await self._limits.admissions.used(made.address)
         return made
 
-    async def _made_meanwhile(self, mailbox: Mailbox) -> Account | None:
-        """Somebody may have made it since we looked, and counts once."""
-        if self._at_hand:
-            try:
-                mailbox.hash_at_hand()
-            except FileNotFoundError:
-                return None
-        return await self._reader.ask(lambda: _stored(mailbox))
-
     def _place(self, username: str) -> tuple[Address, Mailbox] | Refusal:
         try:
             address = Address.parse(username)
@@ -223,11 +207,6 @@ class FileAccounts:
         except InvalidAddress:
             return Refusal.NO_MAILBOX_NAME
         return Refusal.FOREIGN_DOMAIN if mailbox is None else (address, mailbox)
-
-    def _told_at_once(self, mailbox: Mailbox) -> Account | None:
-        with contextlib.suppress(FileNotFoundError):
-            return _account(mailbox, mailbox.hash_at_hand()) if self._at_hand else None
-        return None  # it may be aside, or to be made
 
     def _found(self, mailbox: Mailbox) -> Account | None:
         account = _stored(mailbox)
@@ -252,23 +231,23 @@ class FileAccounts:
 
     async def _create(self, mailbox: Mailbox, password: str) -> Account | Refusal:
         """Hash and store. Of simultaneous first logins one wins, and all get its hash."""
+        loop = asyncio.get_running_loop()
         try:
-            made = await self._maker.make(mailbox, password)
+            made, held = await loop.run_in_executor(self._makers, self._hashed, mailbox, password)
         except BlockedMailbox:
             return Refusal.BLOCKED
-        if made.is_new:
+        if made == held:
             self._created += 1
             self._figures.created()
             log.info("an account was created (%d since the start)", self._created)
-        return Account(mailbox.path.name, mailbox.path, made.password_hash)
+        return Account(mailbox.path.name, mailbox.path, held)
 
-    def _store(self, accounts: list[tuple[Mailbox, str]]) -> list[str | Exception]:
-        return create_all(accounts, self._owner, int(self._clock()))
+    def _hashed(self, mailbox: Mailbox, password: str) -> tuple[str, str]:
+        """Store a login's hash; return it and the hash that holds."""
+        made = hash_password(password, new_salt())
+        return made, mailbox.create(made, self._owner, int(self._clock()))
 
 
 def _stored(mailbox: Mailbox) -> Account | None:
-    return _account(mailbox, mailbox.password_hash())
-
-
-def _account(mailbox: Mailbox, held: str | None) -> Account | None:
+    held = mailbox.recover_and_read()
     return None if held is None else Account(mailbox.path.name, mailbox.path, held)

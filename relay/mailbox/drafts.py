@@ -87,6 +87,12 @@ def open_draft(path: Path | str, *, place: int | None = None) -> int:
     return open_new(path, place=place)
 
 
+def open_or_make(path: Path | str) -> int:
+    """Open a file to write to it, and make it unless it exists; raises OSError for a link."""
+    flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags, 0o600)
+
+
 def read_small(path: Path | str, limit: int, *, place: int | None = None) -> bytes:
     """Read a regular file of at most `limit` octets, without leaving a time of access.
 

@@ -5,17 +5,16 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from doveauth.hashing import hash_password
+from doveauth.hashing import HashingFailed, hash_password
 from doveauth.networks import NetworkLimit, Prefixes
 from doveauth.policy import Refusal, Resources, Rules
-from doveauth.stores.files import HASHERS, MAX_READ, READERS, Account, FileAccounts, Limits
-from relay import athand
-from relay.mailbox.directory import ENFORCE, PASSWORD, Mailboxes
+from doveauth.stores import files
+from doveauth.stores.files import MAKERS, READERS, Account, FileAccounts, Limits
+from relay.mailbox.directory import ENFORCE, PASSWORD, Mailbox, Mailboxes
 from relay.owner import Owner
 from tests.support import DEADLINE
 
@@ -34,10 +33,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(params=[False, True], ids=["in threads", "at hand"])
-async def accounts(
-    root: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[FileAccounts]:
+@pytest.fixture
+async def accounts(root: Path, tmp_path: Path) -> AsyncIterator[FileAccounts]:
     store = FileAccounts(
         Mailboxes(root, "example.org"),
         Owner(os.geteuid(), os.getegid()),
@@ -48,7 +45,6 @@ async def accounts(
             network=NetworkLimit(300, Prefixes(24, 64)),
         ),
         clock=lambda: NOW,
-        at_hand=request.param,
     )
     yield store
     await store.close()
@@ -244,7 +240,7 @@ async def test_of_a_hundred_simultaneous_first_logins_one_password_wins(
 
 async def test_a_crowd_of_new_users_holds_up_no_one_who_logs_in(accounts: FileAccounts) -> None:
     await accounts.login_or_create(NAME, GOOD)
-    crowd = 20 * HASHERS
+    crowd = 20 * MAKERS
     new = [
         asyncio.create_task(accounts.login_or_create(f"crowd{n:04}@example.org", GOOD))
         for n in range(crowd)
@@ -282,58 +278,49 @@ async def test_where_all_mailboxes_are_gone_nobody_is_unknown(
     assert await accounts.find(NAME) is not None
 
 
-@asynccontextmanager
-async def hanging(
-    accounts: FileAccounts, root: Path, count: int
-) -> AsyncIterator[list[asyncio.Task[str]]]:
-    """Logins that the disk does not answer for as long as the block lasts; their hashes then.
-
-    Their password files are fifos, and opening one waits for who writes.
-    """
-
-    async def login(name: str) -> str:
-        account = await accounts.login_or_create(name, GOOD)
-        return account.password_hash if account else ""
-
-    paths = [root / f"hanging{number:02}@example.org" / PASSWORD for number in range(count)]
-    for path in paths:
-        path.parent.mkdir()
-        os.mkfifo(path)
-    tasks = [asyncio.create_task(login(path.parent.name)) for path in paths]
-    for _ in range(2):  # they ask in one turn and are handed to a thread in the next
-        await asyncio.sleep(0)
-    try:
-        yield tasks
-    finally:
-        descriptors = [os.open(path, os.O_RDWR) for path in paths]
-        for descriptor in descriptors:
-            os.write(descriptor, b"its hash")
-        await asyncio.wait(tasks)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-async def test_a_disk_that_hangs_holds_up_nobody_else(accounts: FileAccounts, root: Path) -> None:
-    made = await accounts.login_or_create(NAME, GOOD)
-    async with hanging(accounts, root, 1) as stuck:
-        async with asyncio.timeout(DEADLINE):
-            assert await accounts.login_or_create(NAME, GOOD) == made
-        assert not stuck[0].done()
-    assert stuck[0].result() == "its hash"
-
-
-@pytest.mark.parametrize("accounts", [True], indirect=True)
-async def test_while_every_thread_hangs_those_in_memory_are_told(
-    accounts: FileAccounts, root: Path
+async def test_a_disk_that_hangs_holds_up_nobody_else(
+    accounts: FileAccounts, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not athand.usable(root):
-        pytest.skip("the temporary directory is on a file system that athand does not know")
     made = await accounts.login_or_create(NAME, GOOD)
-    async with hanging(accounts, root, READERS * MAX_READ) as stuck:
+    released, read = threading.Event(), Mailbox.recover_and_read
+
+    def slow(mailbox: Mailbox) -> str | None:
+        if mailbox.path.name.startswith("hanging"):
+            released.wait(DEADLINE)
+        return read(mailbox)
+
+    monkeypatch.setattr(Mailbox, "recover_and_read", slow)
+    stuck = [
+        asyncio.create_task(accounts.find(f"hanging{number:02}@example.org"))
+        for number in range(READERS - 1)
+    ]
+    try:
         async with asyncio.timeout(DEADLINE):
             assert await accounts.login_or_create(NAME, GOOD) == made
-            assert await accounts.find(NAME) == made
         assert not any(task.done() for task in stuck)
+    finally:
+        released.set()
+    assert await asyncio.gather(*stuck) == [None] * len(stuck)
+
+
+class Odd(BaseException):
+    """Not even an Exception."""
+
+
+@pytest.mark.parametrize("error", [HashingFailed("no"), MemoryError(), SystemError(), Odd()])
+async def test_a_worker_that_dies_fails_its_caller_and_the_next_is_served(
+    accounts: FileAccounts, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def dying(_password: str, _salt: str) -> str:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "hash_password", dying)
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(2 * MAKERS):
+                with pytest.raises(type(error)):
+                    await accounts.login_or_create(NAME, GOOD)
+    assert verifies(await accounts.login_or_create(NAME, GOOD), GOOD)
 
 
 async def test_closing_ends_the_threads(accounts: FileAccounts) -> None:
