@@ -19,7 +19,7 @@ _CRYPT_DATA_SIZE = 32768
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")
 
 
-class HashingFailed(Exception):  # noqa: N818 - says what is the matter
+class HashingFailed(Exception):
     """The system's crypt did not hash; the message never has the password."""
 
 

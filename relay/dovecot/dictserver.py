@@ -42,7 +42,7 @@ Serve = Callable[
 """As `relay.life.sockets.serve`: this package knows nothing of the life cycle."""
 
 
-class DictFailure(Exception):  # noqa: N818 - Dovecot's own word for the reply
+class DictFailure(Exception):
     """A handler cannot answer now; its text goes to Dovecot, so it holds no secret."""
 
 

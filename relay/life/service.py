@@ -39,7 +39,7 @@ Listeners = dict[str, socket.socket]
 Run = Callable[[Listeners, Config, asyncio.Event], Coroutine[Any, Any, None]]
 
 
-class Unstartable(Exception):  # noqa: N818 - says what is the matter
+class Unstartable(Exception):
     """The daemon cannot start; the message is for the operator and names the mend."""
 
 

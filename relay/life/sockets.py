@@ -24,7 +24,7 @@ _KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_inf
 may be systemd's, which would go on listening where nobody finds it."""
 
 
-class SocketUnavailable(Exception):  # noqa: N818 - says what is the matter
+class SocketUnavailable(Exception):
     """A listening socket cannot be had; the message names it and the mend."""
 
 

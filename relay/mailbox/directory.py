@@ -22,6 +22,8 @@ from relay.owner import Owner
 PASSWORD = "password"  # noqa: S105 - a file's name
 ENFORCE = "enforceE2EEincoming"
 METADATA = "metadata.json"
+MARK = ".postern"
+"""A file in the directory of all mailboxes that says: the disk is mounted."""
 MAX_HASH = 4096
 """Octets of a password file that are read; a hash has some hundred."""
 DAY = 86400
@@ -151,7 +153,18 @@ class Mailbox:
             return None
 
 
-class BlockedMailbox(Exception):  # noqa: N818 - a state of the mailbox that the caller asks for
+class NotMounted(OSError):
+    """The mailboxes are not where they belong; `strerror` names the mend."""
+
+    def __init__(self, mark: Path) -> None:
+        super().__init__(
+            errno.ENODEV,
+            f"{mark} is missing: mount the disk of the mailboxes; if they are there, make that "
+            "file, empty, and readable by mailboxes_user",
+        )
+
+
+class BlockedMailbox(Exception):
     """The address is blocked: its password file is there and empty."""
 
 
@@ -161,6 +174,17 @@ class Mailboxes:
 
     root: Path
     domain: str
+
+    def check_mounted(self) -> None:
+        """Raise NotMounted where the mark that `prepare_root` made is missing.
+
+        Without it a disk that is not mounted is a relay without users: mail would bounce, and
+        anybody could make anybody's address anew.
+        """
+        try:
+            (self.root / MARK).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotMounted(self.root / MARK) from None
 
     def of(self, address: Address) -> Mailbox | None:
         """The mailbox of an address, made or not; None where the domain is another's.
@@ -186,6 +210,25 @@ class Mailboxes:
                 ]
         except FileNotFoundError:
             return []
+
+
+def prepare_root(root: Path, owner: Owner) -> None:
+    """Make the directory of all mailboxes and its mark, for their owner alone; raises OSError.
+
+    For whoever installs a relay, and for nothing that runs by itself: a daemon that made them would
+    do so where a disk is not mounted. Existing ones are left as they are.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if not root.is_dir():
+        root.mkdir(mode=0o700)
+        owner.take(root)
+    if not (root / MARK).exists():
+        descriptor = drafts.open_new(root / MARK)
+        try:
+            owner.take(descriptor)
+        finally:
+            os.close(descriptor)
+    drafts.sync_directory(root)
 
 
 def day_of(timestamp: int) -> int:

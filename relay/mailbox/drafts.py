@@ -38,14 +38,14 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class NotRegular(OSError):  # noqa: N818 - says what is the matter
+class NotRegular(OSError):
     """The name belongs to a link, a directory, a FIFO or a device; none of ours ever does."""
 
     def __init__(self) -> None:
         super().__init__(errno.ELOOP, "not a regular file")
 
 
-class TooLarge(OSError):  # noqa: N818 - says what is the matter
+class TooLarge(OSError):
     """The file has more octets than the reader takes."""
 
     def __init__(self) -> None:
