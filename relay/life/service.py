@@ -24,7 +24,7 @@ import uvloop
 
 from relay import log as logs
 from relay.config import Config, ConfigError, read_config
-from relay.life.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_unix
+from relay.life.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_tcp, open_unix
 from relay.owner import Owner
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ EXIT_CONFIG = 78
 EXIT_FAILURE = 1
 GC_THRESHOLD = 10_000
 """Objects, in place of 700; they take a megabyte or two."""
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Those that have handlers."""
 
 Listeners = dict[str, socket.socket]
 Run = Callable[[Listeners, Config, asyncio.Event], Coroutine[Any, Any, None]]
@@ -68,12 +71,38 @@ def unix_listeners(
     listeners = from_systemd(os.environ)
     owner = owner_of(config)
     for name, path in paths.items():
-        if name in listeners or (path is None and name in optional):
+        if name in listeners:
+            if path is not None:
+                _warn_if_elsewhere(name, listeners[name], str(path))
+            continue
+        if path is None and name in optional:
             continue
         if path is None:
             raise Unstartable(f"no {name}: give --{name} PATH, or start from its systemd socket")
         listeners[name] = open_unix(path, owner)
     return listeners
+
+
+def tcp_listener(name: str, host: str, port: int) -> Listeners:
+    """A TCP port by its name, from systemd or opened here; raises SocketUnavailable."""
+    listeners = from_systemd(os.environ)
+    if not listeners:
+        return {name: open_tcp(host, port)}
+    if name in listeners:
+        _warn_if_elsewhere(name, listeners[name], f"{host}:{port}")
+    return listeners
+
+
+def _warn_if_elsewhere(name: str, listener: socket.socket, wanted: str) -> None:
+    """Say that a socket which was passed in, or kept by a reload, is not the configured one."""
+    if _where(listener) != wanted:
+        log.warning(
+            "%s listens on %s and not on %s: change its systemd socket, or restart; a reload "
+            "keeps sockets",
+            name,
+            _where(listener),
+            wanted,
+        )
 
 
 def owner_of(config: Config) -> Owner:
@@ -89,7 +118,11 @@ def owner_of(config: Config) -> Owner:
 def main(
     arguments: argparse.Namespace, listen: Callable[[Config], Listeners], run: Run, name: str
 ) -> int:
-    """Run a daemon until SIGTERM or SIGINT; the exit code for the process."""
+    """Run a daemon until SIGTERM or SIGINT. Return the process's exit code."""
+    # Signals wait wherever no handler is in place: before the loop runs, and from the end of one
+    # until the next, across exec, which keeps mask and pending signals (execve(2)). By default
+    # SIGHUP would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     logs.setup(arguments.log_level)
     # Each connection is a descriptor; the soft limit is for programs that use select(2).
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -123,9 +156,11 @@ async def _supervise(name: str, listeners: Listeners, path: Path, config: Config
     """Run until a signal ends it; whether it is to begin again, which SIGHUP asks for."""
     shutdown, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    logs.setup_loop(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, shutdown.set)
+        loop.add_signal_handler(number, _end, reload, shutdown)
     loop.add_signal_handler(signal.SIGHUP, _reload, path, reload, shutdown)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     # The sockets listen already: whoever connects before the first accept waits, unrefused.
     task = loop.create_task(run(listeners, config, shutdown))
     watchdog = loop.create_task(_watchdog())
@@ -140,11 +175,24 @@ async def _supervise(name: str, listeners: Listeners, path: Path, config: Config
     finally:
         watchdog.cancel()
         log.info("%s has ended", name)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if reload.is_set() else {signal.SIGHUP})
+    if reload.is_set():
+        # A signal that came before may still be on its way to its handler.
+        for _ in range(3):
+            await asyncio.sleep(0)
     return reload.is_set()
+
+
+def _end(reload: asyncio.Event, shutdown: asyncio.Event) -> None:
+    """End, also where a reload is under way: the later wish counts."""
+    reload.clear()
+    shutdown.set()
 
 
 def _reload(path: Path, reload: asyncio.Event, shutdown: asyncio.Event) -> None:
     """Begin again if the configuration can be read; else go on with the one that is in force."""
+    if shutdown.is_set():
+        return  # it is about to end, or to read the configuration anyway
     try:
         read_config(path)
     except ConfigError as error:

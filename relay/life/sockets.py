@@ -99,9 +99,13 @@ def _remove_stale(path: Path) -> None:
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # connect(2) on a unix socket never takes time but for a full backlog, which is EAGAIN then.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
+        except BlockingIOError:
+            raise OSError(errno.EADDRINUSE, "another process hangs there; end it first") from None
     raise OSError(errno.EADDRINUSE, "another process answers there; stop it first")

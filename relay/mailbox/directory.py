@@ -46,7 +46,9 @@ class Mailbox:
         for it (`relay.mailbox.removal`).
         """
         stored = self._read()
-        if stored is None and removal.bring_back(self.path):
+        if stored is None:
+            removal.bring_back(self.path)
+            # Also where it did not: another thread may have, since we looked.
             stored = self._read()
         return stored or None
 
@@ -132,10 +134,10 @@ class Mailbox:
         day = day_of(timestamp)
         if day < FIRST_DAY and self.last_login() is not None:
             return
-        # Once more where it was put aside between the login and this note of it.
-        while not self._note(day):
-            if not removal.bring_back(self.path):
-                return
+        if not self._note(day):
+            # It may have been set aside between the login and this note of it.
+            removal.bring_back(self.path)
+            self._note(day)
 
     def _note(self, day: int) -> bool:
         try:

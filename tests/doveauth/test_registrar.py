@@ -17,7 +17,7 @@ from doveauth.stores.protocol import Account
 from relay.address import Address
 from tests.doveauth.registrars import PLENTY, RULES, Promises, registrar, terms
 from tests.doveauth.stores.memory import MemoryAccounts
-from tests.support import DEADLINE, eventually
+from tests.support import DEADLINE
 
 NAME = "someone12@example.org"
 OTHER = "another12@example.org"
@@ -194,11 +194,24 @@ async def test_a_caller_that_gives_up_does_not_cancel_the_others() -> None:
         assert await second is not None
 
 
+class Slow(MemoryAccounts):
+    """A store whose creations take their time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.creating = asyncio.Event()
+
+    async def create(self, address: Address, password_hash: str) -> Account:
+        self.creating.set()
+        await asyncio.sleep(0.05)
+        return await super().create(address, password_hash)
+
+
 async def test_closing_finishes_what_is_under_way() -> None:
-    store = MemoryAccounts()
+    store = Slow()
     async with registrar(store=store) as accounts:
         leaving = asyncio.ensure_future(accounts.login(NAME, GOOD))
-        await eventually(lambda: bool(accounts._making), "a creation")
+        await store.creating.wait()
         leaving.cancel()
     assert list(store.accounts) == [Address.parse(NAME)]
 

@@ -151,6 +151,23 @@ def test_a_daemon_that_cannot_go_on_says_why_and_exits_with_1(config: Path, path
         assert "Traceback" not in running.log
 
 
+def test_the_text_of_an_exception_that_nobody_foresaw_is_not_logged(
+    config: Path, path: Path
+) -> None:
+    with started(config, path) as running:
+        running.wait_for_log("waiting_daemon is up")
+        with talk(path) as peer:
+            peer.sendall(b"forget\n")
+            running.wait_for_log("unexpected ValueError during what nobody awaited")
+            running.wait_for_log("unexpected ValueError during what nobody watched")
+        with talk(path) as peer:
+            peer.sendall(b"bug\n")
+            assert running.wait() == 1
+        assert running.log.count("unexpected ValueError") == 3
+        assert "raising" in running.log, "its stack"
+        assert "someone12" not in running.log
+
+
 def test_a_socket_left_by_a_killed_process_is_replaced(config: Path, path: Path) -> None:
     with started(config, path) as first:
         first.wait_for_log("waiting_daemon is up")
