@@ -34,7 +34,10 @@ class RateLimiter:
         self._arrival: dict[str, float] = {}
 
     def allow(self, key: str, now: float) -> bool:
-        """Whether `key` may go on at `now` (seconds of a monotonic clock); if so, it is counted."""
+        """Count an event of `key` at `now`, in seconds of a monotonic clock, unless it is too many.
+
+        Return whether it was counted.
+        """
         arrival = max(self._arrival.get(key, now), now)
         if arrival - now > self._tolerance:
             return False

@@ -70,10 +70,11 @@ class Result(Measured, frozen=True, kw_only=True):
         many, one = self.lookups.get(MANY), self.lookups.get(1)
         made, through = self.creations, self.logins
         return [
-            at_least("lookups a second, 64 connections", 7_000, many, lambda m: m.per_s),
-            at_most("p99 of them", 12, many, lambda m: m.p99_ms, "ms"),
-            at_most("p99 of lookups, 1 connection", 0.3, one, lambda m: m.p99_ms, "ms"),
-            at_least("creations a second", 500, made, lambda m: m.made.per_s),
+            # Dovecot makes some 600 logins a second on two cores: five times that is plenty.
+            at_least("lookups a second, 64 connections", 3_000, many, lambda m: m.per_s),
+            at_most("p99 of them", 40, many, lambda m: m.p99_ms, "ms"),
+            at_most("p99 of lookups, 1 connection", 1, one, lambda m: m.p99_ms, "ms"),
+            at_least("creations a second", 300, made, lambda m: m.made.per_s),
             at_most("p99 of lookups beside", 20, made, lambda m: m.lookups.p99_ms, "ms"),
             at_most("p95 of logins beside slow ones", 50, through, lambda m: m.others.p95_ms, "ms"),
         ]

@@ -8,7 +8,7 @@ begin, any number of set and unset, then commit or roll back; ids are the client
 may be open at a time. So the machine keeps open transactions, and a caller sees a transaction
 only as one `Commit` event that carries its changes: what was rolled back never shows.
 
-The user of a command stands in the command itself (Dovecot >= 2.3.17) or, before that, in the
+The user of a command is in the command itself (Dovecot >= 2.3.17) or, before that, in the
 hello line. Source: Dovecot src/lib-dict/dict-client.h and dict-client.c of 2.3.19;
 captured from 2.3.19 and 2.4.1.
 """

@@ -1,10 +1,10 @@
 """The dict protocol on unix sockets: a thin asyncio edge over `relay.dovecot.dictproto`.
 
-A connection's commands are answered one after the other, in order, as Dovecot expects, by a task
-that lives for as long as there are some. What goes wrong in a handler is a temporary failure for
-that command; what goes wrong in the protocol ends that connection. Neither touches another client.
+A connection's commands are answered in order, as Dovecot expects, by a task that lives while there
+are any. A handler's failure is a temporary failure of that command; a protocol error ends that
+connection. Neither affects another client. Long answers are written in slices.
 
-Streams would be simpler and cost a third of the processor time of a lookup.
+`asyncio.Protocol` and not streams: those took a third of a lookup's processor time.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 ROWS = 1000
 """Rows of an iteration that are written in one turn of the loop: a millisecond or two."""
 MAX_PENDING = 256
-"""Commands of a connection that wait; with more, it is not read from until they are fewer."""
+"""Waiting commands of one connection; with more, reading pauses until half are answered."""
 IDLE_SECONDS = 3600.0
-"""A connection that says nothing for so long is closed; Dovecot opens another when it needs one."""
+"""How long a connection may be silent until it is closed; Dovecot opens a new one when needed."""
 DRAIN_SECONDS = 5.0
 """How long commands under way may take once the service is to stop."""
 

@@ -25,11 +25,11 @@ may be systemd's, which would go on listening where nobody finds it."""
 
 
 class SocketUnavailable(Exception):
-    """A listening socket cannot be had; the message names it and the mend."""
+    """A listening socket is not available; the message names it and the mend."""
 
 
 def from_systemd(environ: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets that systemd passes, by name (`FileDescriptorName=`); none: an empty dict.
+    """Return the sockets that systemd passes, by name (`FileDescriptorName=`).
 
     The variables are removed, so that no child takes the sockets for its own.
     """

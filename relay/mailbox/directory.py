@@ -29,8 +29,8 @@ MAX_HASH = 4096
 DAY = 86400
 """Seconds; the grain of the last login."""
 FIRST_DAY = 1_577_836_800
-"""2020-01-01: a clock that is before it has not been set yet, as on a machine that has none of its
-own and has just booted."""
+"""2020-01-01. An earlier time means that the clock has not been set, as on a machine without a
+battery-backed clock that has just booted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class Mailbox:
         return stored.decode("ascii").strip()
 
     def is_blocked(self) -> bool:
-        """Whether an operator has blocked the address, by an empty password file."""
+        """Return whether an operator has blocked the address, by an empty password file."""
         try:
             return (self.path / PASSWORD).stat().st_size == 0
         except (FileNotFoundError, NotADirectoryError):
             return False
 
     def create(self, password_hash: str, owner: Owner, timestamp: int) -> str:
-        """Make the account unless it is there; the hash that holds, ours or an earlier one.
+        """Make the account unless it exists. Return the hash that holds, this or an earlier one.
 
         `timestamp` is now, in seconds since the epoch; its day is kept, as that of a login.
         Raises BlockedMailbox where an operator has blocked the address.
@@ -122,14 +122,14 @@ class Mailbox:
         return stored
 
     def accepts_cleartext(self) -> bool:
-        """Whether the owner takes unencrypted mail too; a mailbox that is not there does not."""
+        """Return whether the owner accepts cleartext; an address without an account does not."""
         return (self.path / PASSWORD).exists() and not (self.path / ENFORCE).exists()
 
     def record_login(self, timestamp: int) -> None:
-        """Note the day of a login at `timestamp` (seconds since the epoch), nothing finer.
+        """Record the day of a login at `timestamp` (seconds since the epoch), nothing finer.
 
-        An address without an account is left without one. By a clock that has not been set, the
-        day of before stays.
+        An address without an account is left without one. If the clock has not been set, the
+        earlier day stays.
         """
         day = day_of(timestamp)
         if day < FIRST_DAY and self.last_login() is not None:
@@ -148,7 +148,7 @@ class Mailbox:
         return True
 
     def last_login(self) -> int | None:
-        """The day of the last login (seconds since the epoch, at midnight UTC)."""
+        """Return the day of the last login: seconds since the epoch, at midnight UTC."""
         try:
             return int((self.path / PASSWORD).stat().st_mtime)
         except (FileNotFoundError, NotADirectoryError):
@@ -189,7 +189,7 @@ class Mailboxes:
             raise NotMounted(self.root / MARK) from None
 
     def of(self, address: Address) -> Mailbox | None:
-        """The mailbox of an address, made or not; None where the domain is another's.
+        """Return the mailbox of an address, made or not; None for another domain.
 
         Raises InvalidAddress for a name that cannot be a directory.
         """
@@ -198,9 +198,9 @@ class Mailboxes:
         return Mailbox(self.root / address.mailbox_name())
 
     def names(self) -> list[str]:
-        """The addresses that have an account, in no order.
+        """Return the addresses that have an account, in any order.
 
-        Half-made mailboxes and blocked ones are none.
+        Half-made and blocked mailboxes are not accounts.
         """
         suffix = f"@{self.domain}"
         try:
@@ -234,7 +234,7 @@ def prepare_root(root: Path, owner: Owner) -> None:
 
 
 def day_of(timestamp: int) -> int:
-    """Midnight UTC of the day of `timestamp`, both in seconds since the epoch."""
+    """Return midnight UTC of the day of `timestamp`, both in seconds since the epoch."""
     return timestamp - timestamp % DAY
 
 

@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +209,16 @@ def test_the_command_line_tells_what_is_missing(config: Path) -> None:
     with daemon([SCRIPT]) as running:
         assert running.wait() == 2
         assert "the following arguments are required: --config" in running.log
+
+
+@pytest.mark.parametrize("milliseconds", [0, 20, 60, 120, 200, 300, 500])
+def test_a_signal_to_end_while_it_starts_ends_it(
+    config: Path, path: Path, milliseconds: int
+) -> None:
+    with started(config, path) as running:
+        time.sleep(milliseconds / 1000)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            running.process.send_signal(number)
+        # By itself, or by the signal before the interpreter got to main().
+        assert running.wait() in (0, 1, -signal.SIGTERM, -signal.SIGINT)
+        assert "unexpected" not in running.log
