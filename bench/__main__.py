@@ -10,8 +10,12 @@ from bench.expire import command as expiry
 from bench.expire.run import NAME as EXPIRE
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
+from bench.kill import command as killing
+from bench.kill.run import NAME as KILL
 from bench.push import command as pushing
 from bench.push.run import NAME as PUSH
+from bench.rest import command as resting
+from bench.rest.run import NAME as REST
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -22,6 +26,8 @@ def main() -> None:
 
 
 app.command(FILTER)(filtering.command)
+app.command(KILL)(killing.command)
+app.command(REST)(resting.command)
 app.command(AUTH)(auth.command)
 app.command(EXPIRE)(expiry.command)
 app.command(PUSH)(pushing.command)

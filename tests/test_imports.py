@@ -32,6 +32,7 @@ PURE = [
     "filtermail.gate.packets",
     "filtermail.gate.quoted",
     "filtermail.gate.reader",
+    "filtermail.gate.standard",
     "filtermail.gate.verdict",
     "relay.smtp.datastream",
     "metadata.push.backoff",

@@ -1,27 +1,6 @@
 """Why a message is refused: the one exception that the pure modules raise, and its reply."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An SMTP reply: its code and its text, a line each (RFC 5321, 4.2)."""
-
-    code: int
-    lines: tuple[str, ...]
-
-    @property
-    def accepts(self) -> bool:
-        """Whether the code is a positive one, 354 among them."""
-        return self.code < 400
-
-    def encode(self) -> bytes:
-        """The reply as it goes over the wire."""
-        last = len(self.lines) - 1
-        return b"".join(
-            f"{self.code}{' ' if at == last else '-'}{line}\r\n".encode("utf-8", "replace")
-            for at, line in enumerate(self.lines)
-        )
+from relay.smtp.reply import Reply
 
 
 class Refusal(Exception):  # noqa: N818 - the field's word

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from filtermail.gate.content import author
 from filtermail.gate.grammar import Direction, Envelope
 from filtermail.gate.headers import Headers
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Malformed, NotEncrypted, Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Malformed, NotEncrypted, Refusal
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 
 ACCEPTED = Reply(250, ("it passes",))
 _ARMOUR = re.compile(rb"-----BEGIN PGP MESSAGE-----\r\n.*?-----END PGP MESSAGE-----\r\n", re.DOTALL)
@@ -70,7 +71,7 @@ def explain(
         content += b"\r\n"
     lines = content.split(b"\r\n")[:-1]
     envelope = Envelope(sender or _author(lines), ())
-    message = Message(envelope, direction, limit)
+    message = Trial(envelope, direction, limit)
     packets, fault = _packets(content)
     for number, line in enumerate([*lines, b"."]):
         wire = line if number == len(lines) else stuff(line)

@@ -138,6 +138,10 @@ class Reinject:
     def messages(self) -> list[Received]:
         return [message for session in self.sessions for message in session.messages]
 
+    def octets(self, at: int) -> int:
+        """How much came of the message that was begun as the `at`th."""
+        return len(self.messages[at].wire) if len(self.messages) > at else 0
+
     @property
     def completed(self) -> list[Received]:
         """The messages whose final dot came."""
