@@ -59,6 +59,11 @@ class Mailbox:
             return None
         return stored.decode("ascii").strip()
 
+    def exists(self) -> bool:
+        """Return whether the address has an account, set aside or not. It never writes."""
+        places = (self.path, removal.aside_of(self.path))
+        return any(_size(place / PASSWORD) for place in places)
+
     def is_blocked(self) -> bool:
         """Return whether an operator has blocked the address, by an empty password file."""
         try:

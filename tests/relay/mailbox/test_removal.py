@@ -40,8 +40,11 @@ def messages(path: Path) -> set[str]:
 
 
 def test_it_comes_back_as_it_was(mailbox: Mailbox) -> None:
+    assert mailbox.exists()
     assert removal.set_aside(mailbox.path)
-    assert not mailbox.path.exists()
+    assert mailbox.exists()
+    assert not mailbox.path.exists(), "to ask moves nothing"
+    assert not Mailbox(mailbox.path.with_name("another12@example.org")).exists()
     assert mailbox.recover_and_read() == HASH
     assert messages(mailbox.path) == {"cur/old", ".DeltaChat/cur/old"}
     assert not removal.bring_back(mailbox.path)
