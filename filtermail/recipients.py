@@ -37,8 +37,7 @@ class MailboxRecipients:
         return await loop.run_in_executor(None, self._read, addresses)
 
     def _read(self, addresses: Sequence[Address]) -> list[Wish]:
-        # Where there are no mailboxes at all, a disk is not mounted: nobody is unknown.
-        self._mailboxes.root.stat()
+        self._mailboxes.check_mounted()
         return [self._wish(address) for address in addresses]
 
     def _wish(self, address: Address) -> Wish:
@@ -48,6 +47,6 @@ class MailboxRecipients:
             return Wish.NOTHING
         if mailbox is None:
             return Wish.UNKNOWN
-        if mailbox.password_hash() is None:
+        if not mailbox.exists():
             return Wish.NOTHING
         return Wish.ANYTHING if mailbox.accepts_cleartext() else Wish.ENCRYPTED

@@ -36,7 +36,7 @@ _MAILBOX_LOCAL = re.compile(r"[a-z0-9_-](?:\.?[a-z0-9_-])*")
 _FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
-class InvalidAddress(ValueError):  # noqa: N818 - the name says what it is; "Error" adds nothing
+class InvalidAddress(ValueError):
     """The text is no address. Its message never repeats the text: it may end up in a log."""
 
 

@@ -57,7 +57,7 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         address = ", ".join(path.name for path in paths)
         return ours(name, (name, *config, *arguments), address, answers_dict(*paths))
 
-    auth, last_login = sockets / "auth.socket", sockets / "last-login.socket"
+    last_login = sockets / "last-login.socket"
     over_http = [
         part
         for name in ("lookups", "new")
@@ -71,8 +71,7 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         _dovecot(layout, ports),
         unix(
             "doveauth",
-            ("--auth-socket", str(auth), "--last-login-socket", str(last_login), *over_http),
-            auth,
+            ("--last-login-socket", str(last_login), *over_http),
             last_login,
         ),
         unix(

@@ -21,7 +21,6 @@ LIFELESS = ["relay/smtp", "relay/dovecot", "relay/mailbox"]
 PURE = [
     "relay.address",
     "relay.dovecot.dictproto",
-    "doveauth.edges.dictkeys",
     "doveauth.networks",
     "doveauth.policy",
     "filtermail.gate.armour",

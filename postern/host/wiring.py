@@ -17,8 +17,8 @@ SNIPPETS = (
     "postfix/hookup-incoming.cf",
     "postfix/hookup-reinject.cf",
     "postfix/hookup-content-filter.cf",
+    "doveauth.lua",
     "dovecot-2.3/hookup-auth.conf",
-    "dovecot-2.3/doveauth.dict.conf",
     "dovecot-2.3/hookup-mail.conf",
     "dovecot-2.3/hookup-metadata.conf",
     "dovecot-2.3/hookup-last-login.conf",
@@ -27,7 +27,6 @@ SNIPPETS = (
     "dovecot-2.3/hookup-lmtp.conf",
     "dovecot-2.3/hookup-hibernate.conf",
     "dovecot-2.4/hookup-auth.conf",
-    "dovecot-2.4/doveauth.lua",
     "dovecot-2.4/hookup-mail.conf",
     "dovecot-2.4/hookup-metadata.conf",
     "dovecot-2.4/hookup-last-login.conf",
@@ -66,9 +65,8 @@ class Wiring:
     """The same socket as Dovecot names it."""
     lmtp_socket: Path
     lmtp_listener: Path
-    auth_socket: Path
-    """Where Dovecot 2.3 asks for logins; 2.4 asks at `lookups_socket`."""
     lookups_socket: Path
+    """Where Dovecot's Lua asks for logins and users."""
     last_login_socket: Path
     metadata_socket: Path
     expire_command: str
@@ -107,7 +105,6 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         sasl_listener=queue / sasl,
         lmtp_socket=lmtp,
         lmtp_listener=queue / lmtp,
-        auth_socket=Path("/run/doveauth/auth.socket"),
         lookups_socket=Path("/run/doveauth/lookups.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),

@@ -12,7 +12,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from relay.mailbox.directory import PASSWORD, Mailbox, sync_directory
+from relay.mailbox.directory import PASSWORD, Mailbox
+from relay.mailbox.drafts import sync_directory
 from relay.owner import Owner
 
 KEPT = f"{PASSWORD}.blocked"

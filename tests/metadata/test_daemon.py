@@ -184,7 +184,7 @@ async def test_a_user_without_a_mailbox(service: Service, user: bytes) -> None:
     [
         ({}, b"maxsmtprecipients", b"O1000\n"),
         ({"max_smtp_recipients": 50}, b"maxsmtprecipients", b"O50\n"),
-        ({}, b"irohrelay", b"Ohttps://example.org\n"),
+        ({}, b"irohrelay", b"N\n"),
         ({"iroh_relay": "https://iroh.test:1"}, b"irohrelay", b"Ohttps://iroh.test:1\n"),
         ({"iroh_relay": ""}, b"irohrelay", b"N\n"),
         ({}, b"turn", b"N\n"),

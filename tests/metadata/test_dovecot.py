@@ -186,7 +186,7 @@ async def test_metadata_over_imap(place: Path, gateway: Gateway, imap: imaplib.I
         assert end.startswith("OK")
         assert " ".join(answer.split()) == (
             '* METADATA "" (/shared/comment NIL /shared/admin NIL '
-            f"{asked}irohrelay {{19}} https://example.org {asked}turn NIL "
+            f"{asked}irohrelay NIL {asked}turn NIL "
             f"{asked}maxsmtprecipients {{4}} 1000 "
             f"{asked}appversions {{{len(versions)}}} {versions})"
         )

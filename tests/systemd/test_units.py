@@ -15,7 +15,6 @@ SERVICES = ["doveauth.service", "filtermail@.service", "metadata.service"]
 ONESHOTS = {"postern-expire.service": "postern-expire.timer"}
 """What runs now and then, and the timer that starts it."""
 SOCKETS = {
-    "doveauth-auth.socket": ("auth-socket", "/run/doveauth/auth.socket"),
     "doveauth-lookups.socket": ("lookups-socket", "/run/doveauth/lookups.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
@@ -26,7 +25,6 @@ SOCKETS = {
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
 REACHED_BY = {
-    "doveauth-auth.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-lookups.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-metrics.socket": ("root", "root", "0660"),
     "metadata-metrics.socket": ("root", "root", "0660"),

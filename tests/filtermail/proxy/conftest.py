@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from filtermail.daemon import run
 from filtermail.gate.grammar import Direction
 from relay.config import Config
 from relay.life.sockets import open_tcp
-from relay.mailbox.directory import ENFORCE, PASSWORD
+from relay.mailbox.directory import ENFORCE, PASSWORD, prepare_root
+from relay.owner import Owner
 from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.dialogue import Client, Reply
 from tests.filtermail.proxy.scripted import Reinject
@@ -77,6 +79,7 @@ def mailbox(tmp_path: Path) -> MakeMailbox:
 
     def make(address: str, *, enforce: bool = True) -> Path:
         path = tmp_path / "mail" / address
+        prepare_root(path.parent, Owner(os.geteuid(), os.getegid()))
         path.mkdir(parents=True)
         (path / PASSWORD).write_text("{SHA512-CRYPT}$6$salt$hash")
         if enforce:

@@ -1,12 +1,14 @@
 """Incoming: encrypted messages, bounces, and cleartext for who wants it; on real mailboxes."""
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from filtermail.gate.grammar import Direction
-from relay.mailbox.directory import ENFORCE, PASSWORD
+from relay.mailbox.directory import ENFORCE, MARK, PASSWORD, prepare_root
+from relay.owner import Owner
 from tests.filtermail.gate.building import message
 from tests.filtermail.proxy.conftest import DOMAIN, Connect, MakeMailbox, Start
 from tests.filtermail.proxy.dialogue import Client, wire
@@ -226,17 +228,20 @@ async def test_a_disk_that_does_not_answer_is_temporary(
     assert reinject.sessions == []
 
 
+@pytest.mark.parametrize("mount_point", [False, True])
 async def test_mailboxes_that_are_not_mounted_are_temporary(
-    client: Client, reinject: Reinject
+    client: Client, reinject: Reinject, tmp_path: Path, mount_point: bool
 ) -> None:
     """Nobody is unknown for that."""
+    if mount_point:
+        (tmp_path / "mail").mkdir()
     assert (await client.submit(ENCRYPTED, FAR, [ALICE])).code == 451
     assert reinject.sessions == []
 
 
 async def test_nothing_is_made_of_mailboxes(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "mail").mkdir()
+    prepare_root(tmp_path / "mail", Owner(os.geteuid(), os.getegid()))
     before = stat.S_IMODE((tmp_path / "mail").stat().st_mode)
     assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 550
-    assert list((tmp_path / "mail").iterdir()) == []
+    assert [path.name for path in (tmp_path / "mail").iterdir()] == [MARK]
     assert stat.S_IMODE((tmp_path / "mail").stat().st_mode) == before
