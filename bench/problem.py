@@ -1,5 +1,5 @@
 """What keeps a benchmark from being run, in words for the person who started it."""
 
 
-class BenchProblem(Exception):  # noqa: N818 - what it says is the whole message to the user
+class BenchProblem(Exception):
     """The message says what is the matter and what to do; it is shown without a traceback."""

@@ -14,7 +14,7 @@ import pytest
 
 from doveauth.daemon import AUTH, LAST_LOGIN, run
 from doveauth.hashing import hash_password
-from metadata.tokens.files import TokenStore
+from metadata.tokens.files import FileTokenStore
 from relay.config import Config, read_config
 from relay.life.sockets import open_unix
 from relay.mailbox.directory import DAY, Mailboxes
@@ -97,12 +97,12 @@ async def test_everybody_logs_in_tokens_work_and_expiry_works(
         salt = told["password"].split("$")[2]
         assert hash_password(PASSWORD, salt) == told["password"]
 
-    store = TokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
+    store = FileTokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
     assert list(await store.valid(active.name, now)) == TOKENS
     assert list(await store.valid(older.name, now)) == TOKENS
-    await store.add(older.name, "openpgp:bmV3", now)
+    await store.add(older.name, ["openpgp:bmV3"], now)
     assert list(await store.valid(older.name, now)) == [*TOKENS, "openpgp:bmV3"]
-    store.close()
+    await store.close()
 
     command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
     command += ["--config", str(socket_dir / "chatmail.ini")]
