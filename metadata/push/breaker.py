@@ -14,6 +14,8 @@ That single pushes fail is left to their own back-off (`metadata.push.backoff`).
 refuses a token, any 4xx but 429, is never a failure of the gateway.
 """
 
+from collections.abc import Set
+
 from metadata.push.backoff import MAX_DELAY, spread
 
 SHUT_AFTER = 8
@@ -61,6 +63,16 @@ class Breaker:
     def failing(self) -> list[str]:
         """The addresses that have failed since a push was taken; the last to fail comes last."""
         return list(self._failing)
+
+    @property
+    def suspects(self) -> Set[str]:
+        """The addresses whose failures are their own."""
+        return self._suspects.keys()
+
+    @property
+    def room_of_suspects(self) -> int:
+        """How many requests suspects may have under way, all together."""
+        return max(self._room // 4, 1)
 
     @property
     def taken(self) -> list[str]:

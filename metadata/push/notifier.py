@@ -4,7 +4,8 @@
 2. How many requests are under way is the breaker's decision (`metadata.push.breaker`): a gateway
    that is down is probed and no more. What waited meanwhile was not tried, and is due when the
    gateway is well again.
-3. No address has more than a few requests under way, so none can use up the room.
+3. No address has more than a few requests under way, and suspects have a quarter of the room, so
+   that no user can use it up.
 4. A push that fails goes back to the queue (`metadata.push.backoff`). Its token is forgotten once
    the gateway says that it is gone, or once it has failed often while others are taken.
 """
@@ -123,7 +124,15 @@ class Notifier:
         if breaker.is_shut:
             return await self._queue.claim_probe(now, breaker.failing, breaker.taken)
         busy = [who for who, count in self._under_way.items() if count >= OF_ONE_ADDRESS]
-        return await self._queue.claim(now, room, busy)
+        suspects = breaker.suspects
+        claim = await self._queue.claim(now, room, [*busy, *suspects])
+        # Suspects are served last, and have a part of the room only.
+        theirs = sum(self._under_way[who] for who in self._under_way if who in suspects)
+        left = min(room - len(claim.pushes), breaker.room_of_suspects - theirs)
+        if suspects and left > 0:
+            more = await self._queue.claim(now, left, busy)
+            claim = Claim([*claim.pushes, *more.pushes], more.next_due)
+        return claim
 
     def _start(self, gateway: Gateway, push: Push) -> None:
         self._breaker.began(push.address, self._monotonic())
@@ -195,17 +204,8 @@ class Notifier:
             self._figures.came("given_up")
             log.info("a token was forgotten: it fails while others are taken")
             await self._forget(push)
-        elif failures > 1 and not await self._is_still_set(push):
-            await self._queue.give_up(push)
         else:
             await self._try_again(push, asked)
-
-    async def _is_still_set(self, push: Push) -> bool:
-        """Return whether the token is still its address's; newer ones may have replaced it."""
-        try:
-            return push.token in await self._tokens.valid(push.address, int(self._clock()))
-        except TokensUnavailable:
-            return True
 
     async def _forget(self, push: Push) -> None:
         """Forget a token; the row goes last."""

@@ -40,7 +40,8 @@ class PushQueue(Protocol):
     async def owe(self, address: str, tokens: Sequence[str], now: float, /) -> None:
         """Owe each token a push for a message that came at `now`, durably before this returns.
 
-        A token that has failed twice or more keeps the time of its next try: a message does not
+        `tokens` are all that `address` has: nothing is owed any more to others that it had. A
+        token that has failed twice or more keeps the time of its next try: a message does not
         hurry it.
         """
 

@@ -21,7 +21,7 @@ other.
 import contextlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS push (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS push_at_once ON push (queued) WHERE due = 0;
 CREATE INDEX IF NOT EXISTS push_later ON push (due, queued) WHERE due > 0;
+CREATE INDEX IF NOT EXISTS push_address ON push (address);
 """
 # A token that has failed twice keeps the time of its next try.
 _ADD = """
@@ -55,6 +56,9 @@ INSERT INTO push (key, address, token, queued, due, failures) VALUES (?, ?, ?, ?
 ON CONFLICT (key) DO UPDATE
 SET queued = excluded.queued, version = version + 1,
     due = CASE WHEN failures < 2 THEN excluded.due ELSE due END
+"""
+_REPLACED = """
+DELETE FROM push WHERE address = ? AND token NOT IN (SELECT value FROM json_each(?))
 """
 _COLUMNS = "id, address, token, queued, failures, version"
 _FREE = """
@@ -148,8 +152,9 @@ class PushTable:
         self._connection.executescript("PRAGMA incremental_vacuum")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def add(self, address: str, tokens: Iterable[str], queued: float) -> None:
-        """Owe each token a push, due at once."""
+    def add(self, address: str, tokens: Sequence[str], queued: float) -> None:
+        """Owe each token a push, due at once, and no other token of the address."""
+        self._connection.execute(_REPLACED, (address, json.dumps(tokens)))
         self._connection.executemany(
             _ADD,
             ((_key(address, token), address, token, queued, AT_ONCE, 0) for token in tokens),

@@ -16,6 +16,11 @@ NOW = 1_800_000_000.0
 Pending = Callable[[], int]
 
 
+async def tokens_due(queue: PushQueue, now: float, limit: int = 100) -> list[str]:
+    """Claim what is due; the tokens."""
+    return [push.token for push in (await queue.claim(now, limit)).pushes]
+
+
 @dataclass(slots=True)
 class Clocks:
     """The clock on the wall, and a monotonic one that runs by itself or is turned."""

@@ -67,7 +67,7 @@ async def test_a_hanging_request_holds_up_no_other_and_times_out(
     await queue.owe(ALICE, ["hangs"], NOW)
     notifier = start(timeout=0.5)
     await eventually(lambda: gateway.hanging == 1, "the request that hangs")
-    await queue.owe(ALICE, ["other"], NOW)
+    await queue.owe("bob@example.org", ["other"], NOW)
     notifier.wake()
     await eventually(lambda: "other" in gateway.received, "the other push")
     gateway.hang = set()
