@@ -1,5 +1,5 @@
 """The error that ends a benchmark."""
 
 
-class BenchProblem(Exception):  # noqa: N818 - what it says is the whole message to the user
+class BenchProblem(Exception):
     """A benchmark cannot run. The message says why and what to do; no traceback is shown."""

@@ -64,7 +64,7 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         for part in (f"--{name}-socket", str(sockets / f"{name}.socket"))
     ]
     over_http += ["--metrics-socket", str(layout.metrics_socket("doveauth"))]
-    metadata = sockets / "metadata.socket"
+    metadata, notify = sockets / "metadata.socket", sockets / "notify.socket"
     its_metrics = ("--metrics-socket", str(layout.metrics_socket("metadata")))
     return [
         _postfix(layout, ports),
@@ -76,8 +76,12 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         ),
         unix(
             "metadata",
-            ("--socket", str(metadata), "--state", str(layout.state), *its_metrics),
+            (
+                *("--socket", str(metadata), "--notify-socket", str(notify)),
+                *("--state", str(layout.state), *its_metrics),
+            ),
             metadata,
+            notify,
         ),
         filtermail("outgoing"),
         filtermail("incoming"),

@@ -142,6 +142,7 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         lookups_socket=layout.sockets / "lookups.socket",
         last_login_socket=layout.sockets / "last-login.socket",
         metadata_socket=layout.sockets / "metadata.socket",
+        notify_socket=layout.sockets / "notify.socket",
         expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",
         # Only root may be let to where this interpreter lies.
         expire_user="root",

@@ -3,7 +3,7 @@
 from relay.smtp.reply import Reply
 
 
-class Refusal(Exception):  # noqa: N818 - the field's word
+class Refusal(Exception):
     """A message or command is refused for good; `reply` says so to the client.
 
     The text is ours alone: it repeats nothing of the message.

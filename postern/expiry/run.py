@@ -22,7 +22,7 @@ WAITING = 4
 Progress = Callable[[Tally], None]
 
 
-class Refused(Exception):  # noqa: N818 - says what is the matter
+class Refused(Exception):
     """The run was not begun; the message names the mend."""
 
 

@@ -69,6 +69,8 @@ class Wiring:
     """Where Dovecot's Lua asks for logins and users."""
     last_login_socket: Path
     metadata_socket: Path
+    notify_socket: Path
+    """Where Dovecot's Lua reports deliveries; no IMAP process asks there."""
     expire_command: str
     """What removes mail from a mailbox that is nearly full; a word for the mailbox is added."""
     expire_user: str
@@ -108,6 +110,7 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         lookups_socket=Path("/run/doveauth/lookups.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),
+        notify_socket=Path("/run/metadata/notify.socket"),
         expire_command="/opt/postern/venv/bin/python -m postern expire --remove "
         "--config /etc/postern/chatmail.ini",
         expire_user=config.mailboxes_user,

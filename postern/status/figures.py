@@ -16,7 +16,7 @@ PERCENTILES = (50, 95, 99)
 _ORDER = ("gauge", "counter", "histogram")
 
 
-class NoFigures(ValueError):  # noqa: N818 - says what is the matter
+class NoFigures(ValueError):
     """The text is not what a metrics socket tells."""
 
 

@@ -14,7 +14,7 @@ _PATH = "/metrics"
 """`relay.life.metrics.PATH`, said again: that module loads aiohttp, at a tenth of a second."""
 
 
-class Silent(Exception):  # noqa: N818 - says what is the matter
+class Silent(Exception):
     """A daemon has told nothing; the message says why, and what mends it."""
 
 

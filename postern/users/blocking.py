@@ -20,7 +20,7 @@ KEPT = f"{PASSWORD}.blocked"
 _DRAFT = f".{PASSWORD}-block"
 
 
-class NoHash(Exception):  # noqa: N818 - says what is the matter
+class NoHash(Exception):
     """The address was blocked by emptying its password file: there is nothing to bring back."""
 
 

@@ -18,7 +18,7 @@ CLOSING = 421
 _HIGH_WATER = 256 * 1024
 
 
-class Unavailable(Exception):  # noqa: N818 - the state that it reports
+class Unavailable(Exception):
     """The other side cannot be reached or did not keep its time.
 
     Before the final dot nothing was accepted. After it, the message may have been: whoever sends
@@ -26,7 +26,7 @@ class Unavailable(Exception):  # noqa: N818 - the state that it reports
     """
 
 
-class Refused(Exception):  # noqa: N818 - the state that it reports
+class Refused(Exception):
     """The other side refused the transaction; `reply` is its own."""
 
     def __init__(self, reply: Reply) -> None:

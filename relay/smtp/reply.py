@@ -28,7 +28,7 @@ class Reply(NamedTuple):
         return text.encode("utf-8", "replace")
 
 
-class BadReply(ValueError):  # noqa: N818 - says what was read
+class BadReply(ValueError):
     """The server does not speak SMTP. The message never repeats what it said."""
 
 

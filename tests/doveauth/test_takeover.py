@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from doveauth.hashing import hash_password
-from metadata.tokens.files import TokenStore
+from metadata.tokens.files import FileTokenStore
 from relay.mailbox.directory import DAY, MARK, Mailboxes
 from relay.owner import Owner
 from tests.doveauth.relays import Relay
@@ -81,12 +81,12 @@ async def test_everybody_logs_in_tokens_work_and_expiry_works(
         salt = told["password"].split("$")[2]
         assert hash_password(PASSWORD, salt) == told["password"]
 
-    store = TokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
+    store = FileTokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
     assert list(await store.valid(active.name, now)) == TOKENS
     assert list(await store.valid(older.name, now)) == TOKENS
-    await store.add(older.name, "openpgp:bmV3", now)
+    await store.add(older.name, ["openpgp:bmV3"], now)
     assert list(await store.valid(older.name, now)) == [*TOKENS, "openpgp:bmV3"]
-    store.close()
+    await store.close()
 
     command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
     command += ["--config", str(relay.config_path)]

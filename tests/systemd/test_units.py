@@ -22,6 +22,7 @@ SOCKETS = {
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
     "metadata-metrics.socket": ("metrics-socket", "/run/metadata/metrics.socket"),
+    "metadata-notify.socket": ("notify-socket", "/run/metadata/notify.socket"),
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
 REACHED_BY = {

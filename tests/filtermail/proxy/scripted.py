@@ -80,7 +80,7 @@ class Received:
         return head + b"\r\n"
 
 
-class _HungUp(Exception):  # noqa: N818 - the state that it reports
+class _HungUp(Exception):
     """Told to hang up, or the other side did."""
 
 

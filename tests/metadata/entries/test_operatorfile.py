@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metadata.entries.smallfile import SmallFile
+from metadata.entries.operatorfile import OperatorFile
 
 
 class Counted:
@@ -23,7 +23,7 @@ class Counted:
 
 def test_read_again_only_when_changed(tmp_path: Path) -> None:
     path, parse = tmp_path / "file", Counted()
-    file = SmallFile(path, 10, parse)
+    file = OperatorFile(path, 10, parse)
     for count, text in enumerate(("one", "two", "three"), 1):
         path.write_text(text)
         assert [file.read() for _ in range(5)] == [text] * 5
@@ -39,7 +39,7 @@ def test_read_again_only_when_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["bad", "x" * 11, "x" * 1_000_000])
 def test_nonsense_is_read_once_and_mended(tmp_path: Path, content: str) -> None:
     path, parse = tmp_path / "file", Counted()
-    file = SmallFile(path, 10, parse)
+    file = OperatorFile(path, 10, parse)
     path.write_text(content)
     for _ in range(3):
         with pytest.raises(ValueError, match="nonsense"):
@@ -51,7 +51,7 @@ def test_nonsense_is_read_once_and_mended(tmp_path: Path, content: str) -> None:
 
 def test_gone_and_back(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    file = SmallFile(path, 10, Counted())
+    file = OperatorFile(path, 10, Counted())
     path.write_text("one")
     assert file.read() == "one"
     path.unlink()

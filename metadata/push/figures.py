@@ -1,15 +1,15 @@
-"""What the metadata service counts and times, for Prometheus. No label names anybody."""
+"""What is counted and timed of pushes, for Prometheus. No label names anybody."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0, 18000.0)
 """Seconds from a message to the gateway's answer: moments, or as long as an outage lasts."""
-OUTCOMES = ("taken", "gone", "failed", "given_up")
-"""What became of a push: the gateway took it, has no such token, did not take it (it is tried
-again), or did not until the deadline."""
+OUTCOMES = ("taken", "gone", "refused", "failed", "given_up")
+"""What became of a push: the gateway took it, has no such token, found fault with the request (4xx)
+or failed, and it is tried again; or it was tried for long enough."""
 
 
-class Figures:
+class PushFigures:
     """Counters, gauges and a histogram in a registry of their own."""
 
     def __init__(self) -> None:
@@ -51,6 +51,6 @@ class Figures:
         self._seconds.observe(max(seconds, 0.0))
 
     def queued(self, owed: int, oldest: float) -> None:
-        """So many pushes are owed, the oldest for so many seconds."""
+        """This many pushes are owed, the oldest for so many seconds."""
         self._owed.set(owed)
         self._oldest.set(max(oldest, 0.0))
