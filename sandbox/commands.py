@@ -15,9 +15,10 @@ import typer
 from rich.markup import escape
 from rich.status import Status
 
+from postern.options import RECORD
 from sandbox.login import running_sandbox
 from sandbox.problem import SandboxProblem
-from sandbox.relay import DOMAIN, RECORD, Sandbox, remove_abandoned
+from sandbox.relay import DOMAIN, Sandbox, remove_abandoned
 from sandbox.show import (
     console,
     errors,

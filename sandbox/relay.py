@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from postern.host import dovecot
+from postern.options import RECORD
 from sandbox import daemons
 from sandbox.layout import Layout, write_files
 from sandbox.places import Place, choose_place, lock
@@ -26,7 +27,6 @@ from sandbox.process import Daemon, Leftover, end_leftover
 
 DOMAIN = "[127.0.0.1]"
 """An address literal needs no DNS; clients log in to it by a `dclogin:` link."""
-RECORD = "processes.json"
 METERED = ("doveauth", "metadata")
 """Daemons that count and time; `postern status` asks them."""
 WATCH_SECONDS = 0.1
@@ -65,6 +65,11 @@ class Sandbox:
         self._restarts = Restarts()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory that was asked for, where its record is."""
+        return self._wanted
 
     def start(self) -> None:
         """Start everything, and return when each daemon answers."""
@@ -175,6 +180,10 @@ class Sandbox:
             "root": str(self._place.root) if self._place.temporary else "",
             "ports": self.ports,
             "config": str(self.layout.config),
+            "postfix": str(self.layout.postfix),
+            "dovecot": str(self.layout.dovecot),
+            "logs": str(self.layout.logs),
+            "sockets": str(self.layout.sockets),
             "metrics": {name: str(self.layout.metrics_socket(name)) for name in METERED},
             "processes": {name: asdict(record) for name, record in records.items() if record},
         }

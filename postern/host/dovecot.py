@@ -14,7 +14,7 @@ PUSH_NOTIFICATION = "dovecot-2.3/push_notification.lua"
 """The same for both."""
 
 
-class UnknownDovecot(Exception):  # noqa: N818 - says what is the matter
+class UnknownDovecot(Exception):
     """None is installed, or one that we have no configuration for."""
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from postern.options import RECORD
 from sandbox.login import running_sandbox
 from sandbox.ports import is_free
 from sandbox.problem import SandboxProblem
-from sandbox.relay import RECORD, Sandbox, remove_abandoned
+from sandbox.relay import Sandbox, remove_abandoned
 from tests.e2e.conftest import SANDBOXES
 from tests.support import DEADLINE, poll
 
