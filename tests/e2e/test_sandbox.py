@@ -66,6 +66,17 @@ def _files_of(directory: Path) -> Path:
     return Path(json.loads((directory / RECORD).read_text())["root"] or directory)
 
 
+def test_the_ports_are_those_of_the_last_run(directory: Path) -> None:
+    """Profiles that were made in it go on to work."""
+    ports = []
+    for _ in range(2):
+        with _start(directory) as process:
+            ports.append(running_sandbox(directory / RECORD)[1])
+            process.terminate()
+            process.wait(DEADLINE)
+    assert ports[0] == ports[1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_that_was_started(directory: Path, number: signal.Signals) -> None:
     with _start(directory) as process:
