@@ -7,7 +7,7 @@ VENV=$REPO/.venv
 # What a relay and its sandbox are made of.
 RELAY_PACKAGES=(
   postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua lua-socket
-  openssl ca-certificates
+  ca-certificates
 )
 
 # What the tests need beyond that: systemd-analyze, which reads the units.
