@@ -8,7 +8,6 @@ the slower the disk is, the more share what it is waited for.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -17,9 +16,6 @@ from typing import NamedTuple
 
 from doveauth.hashing import hash_password, new_salt
 from relay.mailbox.directory import Mailbox
-
-NICE = 5
-"""How much less urgent hashing is than the lookups of those who have an account; see nice(2)."""
 
 Store = Callable[[list[tuple[Mailbox, str]]], Sequence[str | Exception]]
 """Stores accounts with their hashes; for each the hash that holds, or an exception."""
@@ -85,7 +81,6 @@ class Maker:
         self._storing.join()
 
     def _hash_all(self) -> None:
-        os.nice(NICE)  # of this thread alone, on Linux
         while (order := self._to_hash.get()) is not None:
             try:
                 order.password_hash = hash_password(order.password, order.salt)
