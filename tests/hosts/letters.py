@@ -13,6 +13,8 @@ from tests.support import poll
 
 STRANGER = "stranger@outside.example"
 """Who writes from another relay."""
+Answer = tuple[int, str]
+"""The code and the text of an SMTP reply."""
 
 
 def account(relay: Relay) -> Login:
@@ -23,30 +25,32 @@ def account(relay: Relay) -> Login:
     return login
 
 
-def submit(relay: Relay, sender: Login, recipient: Login, message: bytes) -> int:
-    """Submit a message over TLS; return the code of the last reply."""
+def submit(relay: Relay, sender: Login, recipient: Login, message: bytes) -> Answer:
+    """Submit a message over TLS; return the last reply."""
     with relay.smtp(sender) as smtp:
-        return smtp.transact(sender.address, [recipient.address], message)[0]
+        return smtp.transact(sender.address, [recipient.address], message)
 
 
-def bring_in(relay: Relay, recipient: Login, message: bytes) -> int:
-    """Bring a message in as another relay would; return the code of the last reply."""
+def bring_in(relay: Relay, recipient: Login, message: bytes) -> Answer:
+    """Bring a message in as another relay would; return the last reply."""
     with smtplib.SMTP(relay.address, PORTS["smtp"], timeout=SECONDS) as smtp:
         smtp.ehlo()
-        for code, _ in (smtp.mail(STRANGER), smtp.rcpt(recipient.address)):
-            if code != 250:
-                return code
-        return smtp.data(message)[0]
+        for code, text in (smtp.mail(STRANGER), smtp.rcpt(recipient.address)):
+            assert code == 250, text
+        code, text = smtp.data(message)
+        return code, text.decode(errors="replace")
 
 
 def submit_encrypted(relay: Relay, sender: Login, recipient: Login, message_id: str) -> None:
     """Submit an encrypted message, which must be accepted."""
-    assert submit(relay, sender, recipient, letters.encrypted(sender.address, message_id)) == 250
+    answer = submit(relay, sender, recipient, letters.encrypted(sender.address, message_id))
+    assert answer[0] == 250, answer
 
 
 def bring_in_encrypted(relay: Relay, recipient: Login, message_id: str) -> None:
     """Bring in an encrypted message, which must be accepted."""
-    assert bring_in(relay, recipient, letters.encrypted(STRANGER, message_id)) == 250
+    answer = bring_in(relay, recipient, letters.encrypted(STRANGER, message_id))
+    assert answer[0] == 250, answer
 
 
 def message_ids(relay: Relay, login: Login) -> list[str]:

@@ -41,11 +41,6 @@ cp {SOURCE}/systemd/*.service {SOURCE}/systemd/*.socket {SOURCE}/systemd/*.timer
     /etc/systemd/system/
 systemctl daemon-reload
 """
-_START = f"""
-update-ca-certificates >/dev/null 2>&1
-systemctl enable --now --quiet {" ".join(SERVICES)} postern-expire.timer
-systemctl enable --now --quiet postfix dovecot
-"""
 
 
 @dataclass(slots=True)
@@ -127,7 +122,11 @@ def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path)
     series = ".".join(host.run("dovecot", "--version").split(".")[:2])
     for file in server_files(config, series, int(host.run("id", "-u", "vmail"))):
         host.write(file.path, file.text, mode=file.mode, owner=file.owner)
-    host.shell(_START)
+    host.run("update-ca-certificates")
+    host.systemctl("enable", "--now", "--quiet", *SERVICES, "postern-expire.timer")
+    # Postfix makes the directory where Dovecot then listens for it.
+    for server in ("postfix", "dovecot"):
+        host.systemctl("enable", "--now", "--quiet", server)
 
 
 def _copy_source(host: Host) -> None:

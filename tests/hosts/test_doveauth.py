@@ -12,8 +12,10 @@ from sandbox.login import Login
 from sandbox.probes import client_context
 from tests.hosts.letters import together
 from tests.hosts.relay import PORTS, Relay
+from tests.support import poll
 
 DAY = 86400
+_SOCKETS = "cd /etc/systemd/system && ls doveauth-*.socket"
 
 
 def _imap(relay: Relay, login: Login) -> None:
@@ -59,30 +61,34 @@ def test_imap_and_smtp_may_log_in_first_at_the_same_moment(relay: Relay) -> None
         _imap(relay, login)
 
 
-@pytest.mark.parametrize(
-    "restart",
-    [
-        ["restart", "doveauth.service"],
-        ["reload", "doveauth.service"],
-        ["restart", "doveauth-auth.socket", "doveauth-lookups.socket"],
-    ],
-    ids=["service", "reload", "sockets"],
-)
-def test_a_restart_refuses_no_login(relay: Relay, restart: list[str]) -> None:
+@pytest.mark.parametrize("command", ["restart", "reload"])
+def test_a_restart_refuses_no_login(relay: Relay, command: str) -> None:
     known = relay.login()
     _imap(relay, known)
-    over = threading.Event()
+    logins, over = [known], threading.Event()
 
     def keep_logging_in() -> None:
         while not over.is_set():
+            logins.append(relay.login())
             _imap(relay, known)
-            _imap(relay, relay.login())
+            _imap(relay, logins[-1])
 
-    def restart_it() -> None:
+    def restart() -> None:
         try:
+            # One after the other has recovered: Dovecot 2.3 asks again once only.
             for _ in range(3):
-                relay.host.systemctl(*restart)
+                relay.host.systemctl(command, "doveauth.service")
+                goal = len(logins) + 2
+                poll(lambda goal=goal: len(logins) >= goal, "more logins")  # type: ignore[misc]
         finally:
             over.set()
 
-    assert together(keep_logging_in, restart_it) == []
+    assert together(keep_logging_in, restart) == []
+
+
+def test_the_sockets_may_be_started_anew(relay: Relay) -> None:
+    """What an update of the units needs. A socket of a service that runs cannot be started."""
+    units = ["doveauth.service", *relay.host.run("sh", "-c", _SOCKETS).split()]
+    relay.host.systemctl("stop", *units)
+    relay.host.systemctl("start", "doveauth.service")
+    _imap(relay, relay.login())
