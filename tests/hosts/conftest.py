@@ -6,7 +6,7 @@ import pytest
 
 from tests.hosts.host import obstacle, sweep
 from tests.hosts.relay import Relay, running_relay
-from tests.hosts.trees import ONLY_IN
+from tests.hosts.trees import RELEASES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("hosts")
 
 
-@pytest.fixture(scope="session", params=ONLY_IN)
+@pytest.fixture(scope="session", params=RELEASES)
 def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
     """A relay on a host of each release."""
     if reason := obstacle():

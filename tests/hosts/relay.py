@@ -34,6 +34,7 @@ _USERS = f"""
 useradd --system --create-home --home-dir /home/vmail --shell /usr/sbin/nologin vmail
 install -d -o vmail -g vmail -m 0700 /home/vmail/mail
 install -d -o vmail -g vmail -m 0700 {MAIL}
+install -o vmail -g vmail -m 0600 /dev/null {MAIL}/.postern
 """
 _CODE = f"""
 {VENV}/bin/pip install --quiet --no-index --no-build-isolation --no-deps {SOURCE}

@@ -40,3 +40,7 @@ def test_cleartext_is_refused_on_its_way_in_until_its_receiver_takes_it(relay: R
     (relay.mailbox(bob) / ENFORCE).unlink()
     assert bring_in(relay, bob, letter)[0] == 250
     wait_for_ids(relay, bob, ["in-clear"])
+
+
+def test_mail_for_an_address_that_nobody_has_is_refused(relay: Relay) -> None:
+    assert bring_in(relay, relay.login(), letters.encrypted(STRANGER))[0] == 550

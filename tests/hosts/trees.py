@@ -30,11 +30,10 @@ SECURITY = "http://deb.debian.org/debian-security"
 BASE = "systemd,systemd-sysv,dbus,ca-certificates,iproute2"
 """What debootstrap adds to a minimal system, so that it boots."""
 PACKAGES = (
-    "python3 python3-venv postfix dovecot-core dovecot-imapd dovecot-lmtpd lua-socket "
-    "openssl git procps"
+    "python3 python3-venv postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua "
+    "lua-socket openssl git procps"
 )
-ONLY_IN = {"bookworm": "", "trixie": "dovecot-auth-lua"}
-"""The releases, and the packages that a relay needs on one of them only."""
+RELEASES = ("bookworm", "trixie")
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Certificates that this machine trusts beyond Debian's: a proxy's, between it and PyPI."""
 
@@ -96,7 +95,7 @@ def ensure_tree(release: str, report: Report) -> Tree:
 
 
 def _recipe(release: str) -> bytes:
-    return "\0".join((release, BASE, PACKAGES, ONLY_IN[release], _INSTALL)).encode()
+    return f"{release}\0{BASE}\0{PACKAGES}\0{_INSTALL}".encode()
 
 
 def _digest(recipe: bytes) -> str:
@@ -132,7 +131,7 @@ def _bootstrap(release: str, draft: Path, report: Report) -> None:
     for certificate in CERTIFICATES.glob("*.crt"):
         shutil.copy(certificate, inside)
     report(f"{release}: installing packages (one to two minutes)")
-    _enter(draft, f"PACKAGES='{PACKAGES} {ONLY_IN[release]}'{_INSTALL}")
+    _enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
 
 
 def _make_venv(root: Path, draft: Path) -> None:
@@ -169,7 +168,7 @@ def _run(command: list[str]) -> None:
 
 def main() -> None:
     """Make the trees that are named, or all."""
-    for release in sys.argv[1:] or ONLY_IN:
+    for release in sys.argv[1:] or RELEASES:
         tree = ensure_tree(release, lambda text: print(text, flush=True))  # noqa: T201
         print(f"{release}: {tree.root}")  # noqa: T201
 

@@ -120,6 +120,21 @@ def test_what_runs_now_and_then(name: str, timer: str) -> None:
     assert "RandomizedDelaySec" in schedule
 
 
+@pytest.mark.parametrize("name", [*SERVICES, *ONESHOTS])
+def test_mailboxes_are_mounted_before_they_are_used(name: str) -> None:
+    unit = read(name)
+    bound = [unit["Service"].get(key) for key in ("BindPaths", "BindReadOnlyPaths")]
+    mailboxes = next(path for path in bound if path)
+    assert unit["Unit"]["RequiresMountsFor"] == mailboxes
+
+
+def test_no_hidden_proc_for_what_reads_it() -> None:
+    """doveauth looks at /proc/meminfo before it makes an account; ProcSubset=pid hides that."""
+    service = read("doveauth.service")["Service"]
+    assert "ProcSubset" not in service
+    assert service["ProtectProc"] == "invisible"
+
+
 def test_expiry_removes_what_it_finds() -> None:
     """By hand `postern expire` only counts; the unit says --remove."""
     words = read("postern-expire.service")["Service"]["ExecStart"].split()
