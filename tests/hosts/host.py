@@ -132,7 +132,13 @@ class Host:
         """Copy a directory of this machine to `path`, as root's."""
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = ["cp", "-r", "--preserve=mode,timestamps,links", str(source), str(target)]
+        command = [
+            "cp",
+            "-r",
+            "--preserve=mode,timestamps,links",
+            str(source.resolve()),
+            str(target),
+        ]
         subprocess.run(command, check=True)
 
     def journal(self, *arguments: str) -> str:

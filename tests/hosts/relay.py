@@ -38,8 +38,8 @@ install -o vmail -g vmail -m 0600 /dev/null {MAIL}/.postern
 """
 _CODE = f"""
 {VENV}/bin/pip install --quiet --no-index --no-build-isolation --no-deps {SOURCE}
-cp {SOURCE}/systemd/*.service {SOURCE}/systemd/*.socket {SOURCE}/systemd/*.timer \
-    /etc/systemd/system/
+cd {SOURCE}/systemd
+cp -r *.service *.service.d *.socket *.timer /etc/systemd/system/
 systemctl daemon-reload
 """
 

@@ -25,7 +25,7 @@ def known(relay: Relay) -> Iterator[Login]:
     relay.host.run("mv", MAIL, ASIDE)
     relay.host.systemctl("start", "doveauth.service")
     yield login
-    relay.host.shell(f"test -d {MAIL} || mv {ASIDE} {MAIL}")
+    relay.host.shell(f"if [ -d {ASIDE} ]; then rm -rf {MAIL}; mv {ASIDE} {MAIL}; fi")
     relay.forget_complaints()
 
 

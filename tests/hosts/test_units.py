@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hosts.letters import account
-from tests.hosts.relay import SERVICES, Relay
+from tests.hosts.relay import MAIL, SERVICES, Relay
 from tests.support import poll
 
 
@@ -27,6 +27,17 @@ def test_its_restrictions_hold(relay: Relay, service: str) -> None:
     seen = ["nsenter", f"--target={pid}", "--mount", "--"]
     assert "ro," in relay.host.run(*seen, "findmnt", "--noheadings", "--output=OPTIONS", "/")
     assert relay.host.run(*seen, "ls", "/root") == ""
+
+
+@pytest.mark.parametrize(("side", "sees"), [("outgoing", False), ("incoming", True)])
+def test_which_filter_sees_mailboxes(relay: Relay, side: str, sees: bool) -> None:
+    service = f"filtermail@{side}.service"
+    pid = relay.host.systemctl("show", "--property=MainPID", "--value", service).strip()
+    uid, gid = relay.host.run("stat", "--format=%u %g", f"/proc/{pid}").split()
+    inside = ["nsenter", f"--target={pid}", "--mount", "--", "setpriv", f"--reuid={uid}"]
+    inside += [f"--regid={gid}", "--clear-groups", "ls", f"{MAIL}/.postern"]
+    assert bool(relay.host.run(*inside, check=False)) == sees
+    assert relay.host.run("id", "-nu", uid, check=False) == ("vmail\n" if sees else "")
 
 
 @pytest.mark.parametrize("service", SERVICES)
