@@ -59,12 +59,10 @@ async def deliver(source: Source, transaction: Transaction, gateway: Gateway) ->
         reply = UNAVAILABLE if code in CONNECTION_FAULTS else refused.reply
         why = f"the reinject service refused it with {code}"
     except Unavailable as error:
-        reply, why = UNAVAILABLE, f"the reinject service failed: {error}"
-        log.warning("a message waits for its client to send it again: %s", why)
+        return _later(message, f"the reinject service failed: {error}")
     except OSError as error:
         # Its own text has the path, and that the address.
-        reply, why = UNAVAILABLE, f"the mailboxes cannot be read: {error.strerror}"
-        log.warning("a message waits for its client to send it again: %s", why)
+        return _later(message, f"the mailboxes cannot be read: {error.strerror}")
     log.info("a message of %s: %s", _magnitude(message.size), why)
     return reply
 
@@ -99,6 +97,12 @@ async def _stream(
     for observer in passage.observers:
         await observer.conclude()
     return await connection.end(out)
+
+
+def _later(message: Message, why: str) -> Reply:
+    """Warn, and have the client send the message again."""
+    log.warning("a message of %s is to be sent again: %s", _magnitude(message.size), why)
+    return UNAVAILABLE
 
 
 def _magnitude(size: int) -> str:
