@@ -40,7 +40,7 @@ def test_every_document_can_be_found_from_the_readme() -> None:
 def test_modules_that_are_named_exist(document: Path) -> None:
     pattern = r"`((?:filtermail|doveauth|metadata|relay)(?:\.[a-z]+)+)`"
     for name in re.findall(pattern, document.read_text()):
-        if name == METADATA or name.endswith((".socket", ".service", ".lua")):
+        if name == METADATA or name.endswith((".socket", ".service", ".lua", ".conf")):
             continue  # a file's name
         path = REPO / name.replace(".", "/")
         parent = path.parent.with_suffix(".py")
