@@ -57,7 +57,7 @@ class Pool:
     async def _acquire(self) -> None:
         """Take one of the places; raises Unavailable where none becomes free in time."""
         if not self._free.locked():
-            await self._free.acquire()
+            await self._free.acquire()  # at once
             return
         try:
             async with asyncio.timeout(PATIENCE.opening):

@@ -152,9 +152,11 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._watch.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """As asyncio says."""
+        self._watch.discard(self)
         self._fail("it hung up")
 
     def data_received(self, data: bytes) -> None:
@@ -165,7 +167,9 @@ class Connection(asyncio.Protocol):
             self._fail("it spoke no SMTP")
             self._transport.abort()
             return
-        self._closing = self._closing or any(reply.code == CLOSING for reply in self._replies)
+        for reply in self._replies:
+            if reply.code == CLOSING:
+                self._closing = True
         if self._closing or 0 < self._wanted <= len(self._replies):
             self._wake()
 
@@ -225,14 +229,12 @@ class Connection(asyncio.Protocol):
         """Wait to be woken; raises Unavailable with `fault` after so many seconds."""
         self._deadline = self._loop.time() + seconds
         self._waiter = self._loop.create_future()
-        self._watch.add(self)
         try:
             await self._waiter
         except TimeoutError:
             raise Unavailable(fault) from None
         finally:
             self._waiter = None
-            self._watch.discard(self)
 
     def _fail(self, fault: str) -> None:
         self._fault = self._fault or fault

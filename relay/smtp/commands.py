@@ -4,8 +4,9 @@ Theory of operation. `receive` takes what the client sent; `next` gives the next
 where it needs more octets or waits for `conclude`. Every command is answered here and at once,
 because nothing is decided before the message has come. The connection's owner acts on the events:
 
-    Say         write these octets, and hang up where it says so
-    Begin       DATA was answered with the 354; pieces of the message follow
+    bytes       write them
+    Farewell    write its octets, and hang up
+    Begin       the same as bytes, and pieces of a message follow
     Piece       the next octets of the message; after the one that has `ended`, call `conclude`
 
     220 … EHLO … MAIL … RCPT … DATA ─▶ Begin, Piece, Piece (ended) ─▶ conclude(replies) ─▶ MAIL …
@@ -38,22 +39,34 @@ _BYE = b"221 2.0.0 Bye\r\n"
 CLOSING = b"421 4.3.2 Service is restarting, try again\r\n"
 """What a client hears that is hung up on because the service ends (RFC 5321, 3.8)."""
 _ELSEWHERE = {
-    "STARTTLS": b"454 4.7.0 TLS not available\r\n",
-    "AUTH": b"538 5.7.11 Authenticate with the mail server in front\r\n",
-    "EXPN": b"502 5.5.1 EXPN is not implemented\r\n",
-    "HELP": b"501 5.5.4 RFC 5321 has all the help there is\r\n",
+    b"STARTTLS": b"454 4.7.0 TLS not available\r\n",
+    b"AUTH": b"538 5.7.11 Authenticate with the mail server in front\r\n",
+    b"EXPN": b"502 5.5.1 EXPN is not implemented\r\n",
+    b"HELP": b"501 5.5.4 RFC 5321 has all the help there is\r\n",
 }
 """Commands that are known, and not for this place."""
 
 
-class Rules(NamedTuple):
-    """What a server says of itself, and what it takes."""
+class Rules:
+    """What a server says of itself, and what it takes. One for all connections of a service."""
 
-    domain: str
-    max_size: int
-    """Octets of a message; announced, and held against the SIZE of MAIL (RFC 1870)."""
-    lmtp: bool = False
-    """LHLO for EHLO, and a reply for each recipient after the final dot (RFC 2033, 4)."""
+    def __init__(self, domain: str, max_size: int, *, lmtp: bool = False) -> None:
+        """`max_size` is in octets of a message; it is announced, and held against MAIL's SIZE.
+
+        With `lmtp` it is LHLO in place of EHLO, and a reply for each recipient after the final dot
+        (RFC 2033, 4).
+        """
+        self.domain = domain
+        self.max_size = max_size
+        self.lmtp = lmtp
+        self.banner = f"220 {domain} {'LMTP' if lmtp else 'ESMTP'} Postern\r\n".encode()
+        self.helo = f"250 {domain}\r\n".encode()
+        self.ehlo = (
+            f"250-{domain}\r\n250-PIPELINING\r\n250-SIZE {max_size}\r\n"
+            "250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+        ).encode()
+        foreign = (b"HELO", b"EHLO") if lmtp else (b"LHLO",)
+        self.commands = {verb: run for verb, run in _COMMANDS.items() if verb not in foreign}
 
 
 class Transaction(NamedTuple):
@@ -63,11 +76,10 @@ class Transaction(NamedTuple):
     recipients: tuple[Path, ...]
 
 
-class Say(NamedTuple):
-    """Octets for the client."""
+class Farewell(NamedTuple):
+    """Octets for the client, and then the end."""
 
     octets: bytes
-    hang_up: bool = False
 
 
 class Begin(NamedTuple):
@@ -77,7 +89,7 @@ class Begin(NamedTuple):
     transaction: Transaction
 
 
-Event = Say | Begin | Piece
+Event = bytes | Farewell | Begin | Piece
 
 
 class Dialogue:
@@ -85,7 +97,6 @@ class Dialogue:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._foreign = ("HELO", "EHLO") if rules.lmtp else ("LHLO",)
         self._buffer = b""
         self._at = 0  # what is before it has been read
         self._greeted = False
@@ -105,11 +116,6 @@ class Dialogue:
     def waiting(self) -> int:
         """Octets that have come and were not read yet."""
         return len(self._buffer) - self._at
-
-    def banner(self) -> bytes:
-        """What a server says first."""
-        service = "LMTP" if self._rules.lmtp else "ESMTP"
-        return f"220 {self._rules.domain} {service} Postern\r\n".encode()
 
     def receive(self, data: bytes) -> None:
         """Take the next octets off the wire."""
@@ -159,111 +165,106 @@ class Dialogue:
             self._overlong, self._buffer, self._at = True, b"", 0
 
     def _command(self, line: bytes) -> Event:
-        verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
+        verb, _, argument = line.partition(b" ")
         verb = verb.upper()
-        handle = _COMMANDS.get(verb)
-        if handle is not None and verb not in self._foreign:
-            return handle(self, argument.strip())
+        handle = self._rules.commands.get(verb)
+        if handle is not None:
+            return handle(self, argument.decode("utf-8", "surrogateescape").strip())
         if elsewhere := _ELSEWHERE.get(verb):
-            return Say(elsewhere)
+            return elsewhere
         return self._nonsense("500 5.5.1 Unknown command")
 
-    def _nonsense(self, text: str) -> Say:
+    def _nonsense(self, text: str) -> bytes | Farewell:
         self._errors += 1
         if self._errors < MAX_ERRORS:
-            return Say(f"{text}\r\n".encode())
-        return Say(b"502 5.5.1 Too many errors, goodbye\r\n", hang_up=True)
+            return f"{text}\r\n".encode()
+        return Farewell(b"502 5.5.1 Too many errors, goodbye\r\n")
 
     def _reset(self) -> None:
         self._sender = None
         self._recipients = []
 
-    def _helo(self, argument: str) -> Say:
+    def _helo(self, argument: str) -> bytes:
         if not argument:
-            return Say(b"501 5.5.4 Syntax: HELO hostname\r\n")
-        return self._hello(f"250 {self._rules.domain}\r\n")
+            return b"501 5.5.4 Syntax: HELO hostname\r\n"
+        return self._hello(self._rules.helo)
 
-    def _ehlo(self, argument: str) -> Say:
+    def _ehlo(self, argument: str) -> bytes:
         """Say which extensions are understood (RFC 5321, 4.1.1.1)."""
         if not argument:
-            return Say(b"501 5.5.4 Syntax: EHLO hostname\r\n")
-        return self._hello(
-            f"250-{self._rules.domain}\r\n250-PIPELINING\r\n250-SIZE {self._rules.max_size}\r\n"
-            "250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
-        )
+            return b"501 5.5.4 Syntax: EHLO hostname\r\n"
+        return self._hello(self._rules.ehlo)
 
-    def _hello(self, greeting: str) -> Say:
+    def _hello(self, greeting: bytes) -> bytes:
         self._reset()
         self._greeted = True
-        return Say(greeting.encode())
+        return greeting
 
-    def _mail(self, argument: str) -> Say:
+    def _mail(self, argument: str) -> bytes:
         """Begin a transaction (RFC 5321, 4.1.1.2)."""
         if not self._greeted:
-            return Say(b"503 5.5.1 EHLO first\r\n")
+            return b"503 5.5.1 EHLO first\r\n"
         if self._sender is not None:
-            return Say(b"503 5.5.1 A transaction is open already\r\n")
+            return b"503 5.5.1 A transaction is open already\r\n"
         try:
             sender = parse_path("FROM:", argument)
         except InvalidAddress as error:
-            return Say(f"501 5.1.7 Bad sender: {error}\r\n".encode())
+            return f"501 5.1.7 Bad sender: {error}\r\n".encode()
         if sender.size > self._rules.max_size:
-            return Say(f"552 5.3.4 Message larger than {self._rules.max_size} bytes\r\n".encode())
+            return f"552 5.3.4 Message larger than {self._rules.max_size} bytes\r\n".encode()
         self._sender = sender
-        return Say(_SENDER_OK)
+        return _SENDER_OK
 
-    def _rcpt(self, argument: str) -> Say:
+    def _rcpt(self, argument: str) -> bytes:
         """Add a recipient (RFC 5321, 4.1.1.3)."""
         if self._sender is None:
-            return Say(b"503 5.5.1 MAIL first\r\n")
+            return b"503 5.5.1 MAIL first\r\n"
         if len(self._recipients) >= MAX_RECIPIENTS:
-            return Say(f"452 4.5.3 More than {MAX_RECIPIENTS} recipients\r\n".encode())
+            return f"452 4.5.3 More than {MAX_RECIPIENTS} recipients\r\n".encode()
         try:
             recipient = parse_path("TO:", argument, postmaster=self._rules.domain)
         except InvalidAddress as error:
-            return Say(f"501 5.1.3 Bad recipient: {error}\r\n".encode())
+            return f"501 5.1.3 Bad recipient: {error}\r\n".encode()
         if recipient.address is None:
-            return Say(b"501 5.1.3 Bad recipient: the empty address\r\n")
+            return b"501 5.1.3 Bad recipient: the empty address\r\n"
         self._recipients.append(recipient)
-        return Say(_RECIPIENT_OK)
+        return _RECIPIENT_OK
 
     def _begin(self, argument: str) -> Event:
         """Let the message come (RFC 5321, 4.1.1.4)."""
         if argument:
-            return Say(b"501 5.5.4 Syntax: DATA\r\n")
+            return b"501 5.5.4 Syntax: DATA\r\n"
         if self._sender is None or not self._recipients:
-            return Say(b"503 5.5.1 RCPT first\r\n")
+            return b"503 5.5.1 RCPT first\r\n"
         self._data = DataStream()
         return Begin(_GO_AHEAD, Transaction(self._sender, tuple(self._recipients)))
 
-    def _rset(self, _argument: str) -> Say:
+    def _rset(self, _argument: str) -> bytes:
         self._reset()
-        return Say(_OK)
+        return _OK
 
-    def _noop(self, _argument: str) -> Say:
-        return Say(_OK)
+    def _noop(self, _argument: str) -> bytes:
+        return _OK
 
-    def _vrfy(self, argument: str) -> Say:
+    def _vrfy(self, argument: str) -> bytes:
         """Verify nothing (RFC 5321, 3.5.3)."""
-        return Say(
-            b"252 2.1.5 Send a message and see\r\n" if argument else b"501 5.5.4 VRFY whom?\r\n"
-        )
+        return b"252 2.1.5 Send a message and see\r\n" if argument else b"501 5.5.4 VRFY whom?\r\n"
 
-    def _quit(self, argument: str) -> Say:
+    def _quit(self, argument: str) -> bytes | Farewell:
         if argument:
-            return Say(b"501 5.5.4 Syntax: QUIT\r\n")
-        return Say(_BYE, hang_up=True)
+            return b"501 5.5.4 Syntax: QUIT\r\n"
+        return Farewell(_BYE)
 
 
-_COMMANDS: dict[str, Callable[[Dialogue, str], Event]] = {
-    "HELO": Dialogue._helo,
-    "EHLO": Dialogue._ehlo,
-    "LHLO": Dialogue._ehlo,
-    "MAIL": Dialogue._mail,
-    "RCPT": Dialogue._rcpt,
-    "DATA": Dialogue._begin,
-    "RSET": Dialogue._rset,
-    "NOOP": Dialogue._noop,
-    "VRFY": Dialogue._vrfy,
-    "QUIT": Dialogue._quit,
+_COMMANDS: dict[bytes, Callable[[Dialogue, str], Event]] = {
+    b"HELO": Dialogue._helo,
+    b"EHLO": Dialogue._ehlo,
+    b"LHLO": Dialogue._ehlo,
+    b"MAIL": Dialogue._mail,
+    b"RCPT": Dialogue._rcpt,
+    b"DATA": Dialogue._begin,
+    b"RSET": Dialogue._rset,
+    b"NOOP": Dialogue._noop,
+    b"VRFY": Dialogue._vrfy,
+    b"QUIT": Dialogue._quit,
 }

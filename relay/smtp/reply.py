@@ -6,8 +6,9 @@ from typing import NamedTuple
 MAX_LINE = 4096
 """Octets of a line of a reply; RFC 5321, 4.5.3.1.5 asks for 512."""
 MAX_LINES = 100
+_MARKS = (b" ", b"-", b"")
 
-_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?")
+_CODE = re.compile(rb"[2-5][0-9]{2}")
 
 
 class Reply(NamedTuple):
@@ -44,15 +45,18 @@ class ReplyReader:
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > MAX_LINE:
             raise BadReply("a reply line that is too long")
-        replies = []
-        for line in lines:
-            match = _LINE.fullmatch(line)
-            if match is None or len(line) > MAX_LINE:
-                raise BadReply("a line that is no SMTP reply")
-            self._lines.append((match[3] or b"").decode("utf-8", "replace"))
-            if match[2] != b"-":
-                replies.append(Reply(int(match[1]), tuple(self._lines)))
-                self._lines.clear()
-            elif len(self._lines) >= MAX_LINES:
+        return [reply for line in lines if (reply := self._line(line)) is not None]
+
+    def _line(self, line: bytes) -> Reply | None:
+        """Read a line; the reply that ends with it."""
+        line = line.removesuffix(b"\r")
+        code, mark, text = line[:3], line[3:4], line[4:]
+        if not _CODE.fullmatch(code) or mark not in _MARKS or len(line) > MAX_LINE or b"\r" in text:
+            raise BadReply("a line that is no SMTP reply")
+        self._lines.append(text.decode("utf-8", "replace"))
+        if mark == b"-":
+            if len(self._lines) >= MAX_LINES:
                 raise BadReply("a reply that does not end")
-        return replies
+            return None
+        lines, self._lines = tuple(self._lines), []
+        return Reply(int(code), lines)

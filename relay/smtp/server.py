@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from relay.log import unexpected
-from relay.smtp.commands import CLOSING, Begin, Dialogue, Rules, Say, Transaction
+from relay.smtp.commands import CLOSING, Begin, Dialogue, Rules, Transaction
 from relay.smtp.datastream import Piece
 from relay.smtp.reply import Reply
 from relay.smtp.watch import Watch
@@ -128,7 +128,7 @@ class _Session(asyncio.BufferedProtocol):
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
         self._server.joined(self)
-        self._transport.write(self._dialogue.banner())
+        self._transport.write(self._server.rules.banner)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._closing = True
@@ -175,23 +175,19 @@ class _Session(asyncio.BufferedProtocol):
     def _turn(self) -> None:
         """Act on all events that there are."""
         while not self._closing and (event := self._dialogue.next()) is not None:
-            match event:
-                case Say(octets, hang_up):
-                    self._say(octets, hang_up=hang_up)
-                case Begin(octets, transaction):
-                    self._transport.write(octets)
-                    self._source = Source(self._set_reading)
-                    self._transaction = transaction
-                case _:
-                    self._take(event)
+            if isinstance(event, bytes):
+                self._transport.write(event)
+                if self._draining:
+                    self._end_if_drained()
+            elif isinstance(event, Piece):
+                self._take(event)
+            elif isinstance(event, Begin):
+                self._transport.write(event.octets)
+                self._source = Source(self._set_reading)
+                self._transaction = event.transaction
+            else:
+                self._hang_up(event.octets)
         self._set_reading()
-
-    def _say(self, octets: bytes, *, hang_up: bool) -> None:
-        if hang_up:
-            self._hang_up(octets)
-        else:
-            self._transport.write(octets)
-            self._end_if_drained()
 
     def _take(self, piece: Piece) -> None:
         """Give a piece to the message's task, which begins with the first one."""
