@@ -5,7 +5,6 @@ import sys
 
 from filtermail.daemon import HOST, run
 from filtermail.gate.grammar import Direction
-from filtermail.memory import keep_buffers
 from relay.config import Config
 from relay.life import service
 
@@ -31,7 +30,6 @@ def main() -> int:
         port = config.filtermail_smtp_port if outgoing else config.filtermail_smtp_port_incoming
         return service.tcp_listener("smtp", HOST, port)
 
-    keep_buffers()
     name = f"filtermail {direction.value}"
     return service.main(arguments, listen, functools.partial(run, direction), name)
 

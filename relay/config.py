@@ -10,12 +10,12 @@ import ipaddress
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import iniconfig
-import msgspec
 
 from relay.address import InvalidAddress, parse_domain
 
@@ -131,7 +131,8 @@ Switch = Annotated[bool, _SWITCH]
 Text = Annotated[str, _TEXT]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
     """A relay's configuration. Sizes are in bytes, times in the unit that the key names."""
 
     mail_domain: Annotated[str, _DOMAIN]

@@ -4,11 +4,9 @@ The lines for both are written once, as the `hookup-*` templates and three whole
 rendered twice: with the paths of a host for `docs/hookup.md`, with private ones for the sandbox.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-
-from msgspec.structs import asdict
 
 from postern.host.rendering import render
 from relay.config import Config

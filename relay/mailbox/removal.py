@@ -17,8 +17,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +63,7 @@ def bring_back(path: Path) -> bool:
 def _exchange(aside: Path, path: Path) -> bool:
     """Bring a mailbox back where a delivery has made its directory anew."""
     _move_mail(path, aside)
-    doomed = path.with_name(f"{REMOVING_PREFIX}{secrets.token_hex(8)}")
+    doomed = path.with_name(f"{REMOVING_PREFIX}{os.urandom(8).hex()}")
     path.rename(doomed)
     try:
         aside.rename(path)
@@ -113,7 +111,7 @@ def original_of(aside: Path) -> Path:
 
 def remove(path: Path) -> bool:
     """Delete a mailbox, aside or not, at once and for good. Return whether it existed."""
-    doomed = path.with_name(f"{REMOVING_PREFIX}{secrets.token_hex(8)}")
+    doomed = path.with_name(f"{REMOVING_PREFIX}{os.urandom(8).hex()}")
     try:
         path.rename(doomed)
     except FileNotFoundError:
@@ -129,4 +127,6 @@ def delete_tree(doomed: Path) -> None:
         if doomed.is_symlink() or not doomed.is_dir():
             doomed.unlink()
         else:
+            import shutil  # here, because it brings three compression libraries into every daemon
+
             shutil.rmtree(doomed)

@@ -1,10 +1,10 @@
 """The configuration file: keys, defaults, and an error that names the place for what is wrong."""
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from relay.config import ConfigError, parse_config, read_config
@@ -67,7 +67,7 @@ DEFAULTS: dict[str, Any] = {
 
 def test_every_key_has_the_default_of_existing_relays() -> None:
     config, ignored = parse_config(MINIMAL, "chatmail.ini")
-    assert msgspec.structs.asdict(config) == DEFAULTS
+    assert dataclasses.asdict(config) == DEFAULTS
     assert ignored == []
 
 
