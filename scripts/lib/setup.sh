@@ -11,8 +11,8 @@ RELAY_PACKAGES=(
 )
 
 # What the tests need beyond that: systemd-analyze, which reads the units, and what makes Debian
-# hosts and boots them in containers.
-TEST_PACKAGES=(systemd gnupg debootstrap systemd-container)
+# hosts, boots them in containers and gives them certificates.
+TEST_PACKAGES=(systemd gnupg debootstrap systemd-container openssl)
 
 say() { printf '%s\n' "$*" >&2; }
 

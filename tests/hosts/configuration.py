@@ -13,10 +13,8 @@ from postern.host.wiring import SNIPPETS, Wiring, host_wiring
 from relay.config import parse_config
 
 FILES = Path(__file__).parent / "files"
-LUA = "dovecot-2.3/push_notification.lua"
-"""The same file for both series of Dovecot."""
-LOGINS = {"2.3": "dovecot-2.3/doveauth.dict.conf", "2.4": "dovecot-2.4/doveauth.lua"}
-"""Where each series learns how to reach doveauth."""
+LUA = {"doveauth.lua": 0o640, "dovecot-2.3/push_notification.lua": 0o644}
+"""Scripts that both series of Dovecot run, and their modes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,6 @@ def _dovecot(wiring: Wiring, series: str) -> Iterator[File]:
     blocks = [name for name in SNIPPETS if name.startswith(f"dovecot-{series}/hookup-")]
     text = head + "".join(wiring.render(name) for name in blocks)
     yield File("/etc/dovecot/dovecot.conf", text)
-    yield File("/etc/dovecot/push_notification.lua", wiring.render(LUA))
-    logins = LOGINS[series]
-    path = f"/etc/dovecot/{logins.rpartition('/')[2]}"
-    yield File(path, wiring.render(logins), mode=0o640, owner="root:dovecot")
+    for name, mode in LUA.items():
+        path = f"/etc/dovecot/{name.rpartition('/')[2]}"
+        yield File(path, wiring.render(name), mode=mode, owner="root:dovecot")

@@ -75,7 +75,7 @@ def test_a_restart_refuses_no_login(relay: Relay, command: str) -> None:
 
     def restart() -> None:
         try:
-            # One after the other has recovered: Dovecot 2.3 asks again once only.
+            # One after the other has recovered: Dovecot asks doveauth twice at most.
             for _ in range(3):
                 relay.host.systemctl(command, "doveauth.service")
                 goal = len(logins) + 2

@@ -44,3 +44,20 @@ def test_cleartext_is_refused_on_its_way_in_until_its_receiver_takes_it(relay: R
 
 def test_mail_for_an_address_that_nobody_has_is_refused(relay: Relay) -> None:
     assert bring_in(relay, relay.login(), letters.encrypted(STRANGER))[0] == 550
+
+
+def test_mail_brings_back_a_mailbox_that_is_set_aside_to_be_deleted(relay: Relay) -> None:
+    """The filter only reads it: `postern expire` says that a delivery keeps such an account."""
+    bob = account(relay)
+    there = relay.mailbox(bob)
+    there.rename(there.with_name(f".expired.{there.name}~"))
+    bring_in_encrypted(relay, bob, "in-time")
+    wait_for_ids(relay, bob, ["in-time"])
+
+
+def test_mail_is_stored_where_existing_relays_have_it(relay: Relay) -> None:
+    """In the mailbox itself and not in a folder: what is there already has to be found."""
+    bob = account(relay)
+    bring_in_encrypted(relay, bob, "stored")
+    wait_for_ids(relay, bob, ["stored"])
+    assert len(list((relay.mailbox(bob) / "cur").iterdir())) == 1

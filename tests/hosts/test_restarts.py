@@ -81,7 +81,7 @@ def test_nothing_is_lost(relay: Relay, service: str, command: str) -> None:
 
     def restart() -> None:
         try:
-            # One after the other has recovered: Dovecot 2.3 asks again once only.
+            # One after the other has recovered: Dovecot asks doveauth twice at most.
             for _ in range(RESTARTS):
                 relay.host.systemctl(command, service)
                 for load in loads:
