@@ -13,10 +13,10 @@ from postern.host.wiring import SNIPPETS, Wiring, host_wiring
 from relay.config import parse_config
 
 FILES = Path(__file__).parent / "files"
-LUA = "dovecot-2.3/push_notification.lua"
-"""The same file for both series of Dovecot."""
-LOGINS = {"2.3": "dovecot-2.3/doveauth.dict.conf", "2.4": "dovecot-2.4/doveauth.lua"}
-"""Where each series learns how to reach doveauth."""
+LOGINS = "doveauth.lua"
+"""Read by auth workers, and by nobody else. The same file for both series of Dovecot."""
+PUSH = "dovecot-2.3/push_notification.lua"
+"""Read by deliveries, which run as the mailboxes' user. The same file for both series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,6 @@ def _dovecot(wiring: Wiring, series: str) -> Iterator[File]:
     blocks = [name for name in SNIPPETS if name.startswith(f"dovecot-{series}/hookup-")]
     text = head + "".join(wiring.render(name) for name in blocks)
     yield File("/etc/dovecot/dovecot.conf", text)
-    yield File("/etc/dovecot/push_notification.lua", wiring.render(LUA))
-    logins = LOGINS[series]
-    path = f"/etc/dovecot/{logins.rpartition('/')[2]}"
-    yield File(path, wiring.render(logins), mode=0o640, owner="root:dovecot")
+    login_script = wiring.render(LOGINS)
+    yield File("/etc/dovecot/doveauth.lua", login_script, mode=0o640, owner="root:dovecot")
+    yield File("/etc/dovecot/push_notification.lua", wiring.render(PUSH))

@@ -50,6 +50,7 @@ class Relay:
 
     host: Host
     gateway: Gateway
+    report: Report
     _since: str = ""
 
     @property
@@ -103,7 +104,7 @@ def running_relay(release: str, report: Report) -> Iterator[Relay]:
         certificate, key = _certificate(Path(directory))
         with serving(host.network.here, certificate, key) as gateway:
             _install(host, tree.venv, gateway.url(GATEWAY), certificate, key)
-            yield Relay(host, gateway)
+            yield Relay(host, gateway, report)
 
 
 def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path) -> None:
