@@ -13,7 +13,7 @@ from sandbox.login import Login, fresh_login
 from tests.hosts.configuration import chatmail_ini, server_files
 from tests.hosts.gateway import Gateway, serving
 from tests.hosts.host import Host, booted
-from tests.hosts.trees import REPO, VENV, Report, ensure_tree
+from tests.hosts.trees import REPO, VENV, Report, Tree
 
 DOMAIN = "chat.example.org"
 GATEWAY = "push.example.net"
@@ -94,9 +94,8 @@ class Relay:
 
 
 @contextmanager
-def running_relay(release: str, report: Report) -> Iterator[Relay]:
-    """Boot a host of a release and install a relay on it."""
-    tree = ensure_tree(release, report)
+def running_relay(tree: Tree, report: Report) -> Iterator[Relay]:
+    """Boot a host from a release's tree and install a relay on it."""
     with (
         tempfile.TemporaryDirectory(prefix="postern-") as directory,
         booted(tree, DOMAIN) as host,
