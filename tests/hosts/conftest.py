@@ -6,7 +6,7 @@ import pytest
 
 from tests.hosts.host import obstacle, sweep
 from tests.hosts.relay import Relay, running_relay
-from tests.hosts.trees import RELEASES
+from tests.hosts.trees import RELEASES, CannotBuild, ensure_tree
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,11 @@ def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
         with capture.global_and_fixture_disabled():
             print(f"\n{text}", flush=True)  # noqa: T201 - for a person who waits
 
-    with running_relay(request.param, report) as relay:
+    try:
+        tree = ensure_tree(request.param, report)
+    except CannotBuild as error:
+        pytest.skip(f"no tree of Debian {request.param} can be made: {error}")
+    with running_relay(tree, report) as relay:
         yield relay
 
 

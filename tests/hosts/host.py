@@ -59,12 +59,14 @@ def obstacle() -> str | None:
         subprocess.run([modprobe, "-q", "overlay"], check=False)
     if "\toverlay\n" not in Path("/proc/filesystems").read_text():
         return "this kernel has no overlay file system"
+    trial = f"{PREFIX}-{os.getpid()}-trial"
     try:
-        with _own_cgroups(f"{PREFIX}-{os.getpid()}-trial"):
-            pass
+        with _own_cgroups(trial), _cable(trial):
+            return None
     except OSError as error:
         return f"no cgroup can be made below {CGROUPS}: {error.strerror}"
-    return None
+    except subprocess.CalledProcessError as error:
+        return f"no network namespace with a cable can be made: {' '.join(error.cmd)} failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sandbox.login import Login, fresh_login
 from tests.hosts.configuration import chatmail_ini, server_files
 from tests.hosts.gateway import Gateway, serving
 from tests.hosts.host import Host, booted
-from tests.hosts.trees import REPO, VENV, Report, ensure_tree
+from tests.hosts.trees import REPO, VENV, Report, Tree
 
 DOMAIN = "chat.example.org"
 GATEWAY = "push.example.net"
@@ -50,6 +50,7 @@ class Relay:
 
     host: Host
     gateway: Gateway
+    report: Report
     _since: str = ""
 
     @property
@@ -93,9 +94,8 @@ class Relay:
 
 
 @contextmanager
-def running_relay(release: str, report: Report) -> Iterator[Relay]:
-    """Boot a host of a release and install a relay on it."""
-    tree = ensure_tree(release, report)
+def running_relay(tree: Tree, report: Report) -> Iterator[Relay]:
+    """Boot a host from a release's tree and install a relay on it."""
     with (
         tempfile.TemporaryDirectory(prefix="postern-") as directory,
         booted(tree, DOMAIN) as host,
@@ -103,7 +103,7 @@ def running_relay(release: str, report: Report) -> Iterator[Relay]:
         certificate, key = _certificate(Path(directory))
         with serving(host.network.here, certificate, key) as gateway:
             _install(host, tree.venv, gateway.url(GATEWAY), certificate, key)
-            yield Relay(host, gateway)
+            yield Relay(host, gateway, report)
 
 
 def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path) -> None:
