@@ -8,11 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from postern.expiry.survey import MARKER
 from postern.host import dovecot
 from postern.host.rendering import render
 from postern.host.wiring import Wiring
 from relay.config import Config, read_config
+from relay.mailbox.directory import prepare_root
+from relay.owner import Owner
 from sandbox.certificate import ensure_certificate
 
 MAILBOXES_USER = "mail"
@@ -102,7 +103,7 @@ def _make_directories(layout: Layout) -> None:
     for directory in (layout.sockets, layout.mail, layout.state, layout.root / "doveauth"):
         directory.mkdir(mode=0o750, exist_ok=True)
         shutil.chown(directory, MAILBOXES_USER, MAILBOXES_USER)
-    (layout.mail / MARKER).touch()
+    prepare_root(layout.mail, Owner.named(MAILBOXES_USER))
     queue, data = layout.root / "postfix-queue", layout.root / "postfix-data"
     queue.mkdir(mode=0o755, exist_ok=True)
     data.mkdir(mode=0o700, exist_ok=True)
@@ -128,10 +129,10 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         sasl_listener=sasl,
         lmtp_socket=lmtp,
         lmtp_listener=lmtp,
-        auth_socket=layout.sockets / "auth.socket",
         lookups_socket=layout.sockets / "lookups.socket",
         last_login_socket=layout.sockets / "last-login.socket",
         metadata_socket=layout.sockets / "metadata.socket",
+        notify_socket=layout.sockets / "notify.socket",
         expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",
         # The interpreter may lie where only root may go; expiry gives root up by itself.
         expire_user="root",

@@ -7,6 +7,7 @@ pairs and duplicate parameters, over which two parsers might disagree, are refus
 import re
 from typing import NamedTuple
 
+from filtermail.gate.armour import BEGIN, END
 from filtermail.gate.headers import Headers
 from filtermail.gate.verdict import Malformed, NotEncrypted
 from relay.address import Address, InvalidAddress
@@ -26,6 +27,12 @@ _MIME_VERSION = re.compile(rb"1\.0(?: *\([ -'*-~]*\))?")
 _ENCODING_OK = (None, b"7bit", b"8bit")
 
 
+# As cores write it, and most programs: one expression in place of one per parameter.
+_ENCRYPTED = re.compile(
+    rb'multipart/encrypted; ?protocol="application/pgp-encrypted"; ?boundary="([^"\\\r\n]*)"'
+)
+
+
 class ContentType(NamedTuple):
     """A media type with its parameters; names, and the type, in lower case."""
 
@@ -35,6 +42,9 @@ class ContentType(NamedTuple):
     @classmethod
     def parse(cls, value: bytes) -> "ContentType":
         """Read a Content-Type's value (RFC 2045, 5.1); raises Malformed."""
+        if usual := _ENCRYPTED.fullmatch(value):
+            protocol = b"application/pgp-encrypted"
+            return cls(b"multipart/encrypted", {b"protocol": protocol, b"boundary": usual[1]})
         match = _TYPE.match(value)
         if match is None:
             raise Malformed("a Content-Type that is none")
@@ -55,6 +65,9 @@ class ContentType(NamedTuple):
         boundary = self.parameters.get(b"boundary", b"")
         if not _BOUNDARY.fullmatch(boundary):
             raise NotEncrypted("a multipart without a proper boundary")
+        delimiter = b"--" + boundary
+        if BEGIN.startswith(delimiter) or END.startswith(delimiter):
+            raise NotEncrypted("a boundary that the PGP armour begins with")
         return boundary
 
 

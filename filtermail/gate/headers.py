@@ -10,14 +10,16 @@ docs/headers.md gives the reason for each.
 """
 
 import re
-from typing import NamedTuple
 
 from filtermail.gate.verdict import Malformed
 
 MAX_BLOCK = 256 * 1024
 """Octets of a header block: an Autocrypt key with post-quantum parts is of some ten thousand."""
 
-_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n\0]++|\r\n[ \t])*+)\r\n")
+_VALUE = rb"(?:[^\r\n\0]++|\r\n[ \t])*+"
+# The whole block first: findall alone would pass over what is no field.
+_BLOCK = re.compile(rb"(?:[!-9;-~]++:" + _VALUE + rb"\r\n)*+")
+_FIELD = re.compile(rb"(([!-9;-~]++):(" + _VALUE + rb")\r\n)")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 
 KEPT = frozenset(
@@ -28,41 +30,24 @@ PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
 REPLACED = {b"subject": b"Subject: [...]\r\n", b"mime-version": b"MIME-Version: 1.0\r\n"}
 
 
-class Field(NamedTuple):
-    """A header field."""
-
-    name: bytes
-    """In lower case."""
-    value: bytes
-    """Unfolded, without white space around it."""
-    raw: bytes
-    """As it came, with its CRLF."""
-
-
 class Headers:
     """A parsed header block."""
 
-    def __init__(self, fields: list[Field]) -> None:
-        self.fields = fields
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+        # Each field as it came, its name in lower case, and its value as it came.
+        self._fields = [(raw, name.lower(), value) for raw, name, value in _FIELD.findall(block)]
 
     @classmethod
     def parse(cls, block: bytes) -> "Headers":
         """Read a block without the empty line that ends it; raises Malformed."""
-        fields, at = [], 0
-        while at < len(block):
-            match = _FIELD.match(block, at)
-            if match is None:
-                raise Malformed("a header field that is none")
-            value = match[2]
-            if b"\r\n" in value:
-                value = _FOLD.sub(b"", value)
-            fields.append(Field(match[1].lower(), value.strip(b" \t"), match[0]))
-            at = match.end()
-        return cls(fields)
+        if not _BLOCK.fullmatch(block):
+            raise Malformed("a header field that is none")
+        return cls(block)
 
     def all(self, name: bytes) -> list[bytes]:
-        """The values of every field of that name (lower case)."""
-        return [field.value for field in self.fields if field.name == name]
+        """The values of every field of that name (lower case), unfolded and stripped."""
+        return [_unfolded(value) for _, found, value in self._fields if found == name]
 
     def one(self, name: bytes) -> bytes | None:
         """The value of the only field of that name, None without one; raises Malformed."""
@@ -75,11 +60,17 @@ class Headers:
         """The block as it leaves: fields that are kept, in their order; `author` without a name."""
         replaced = REPLACED | {b"from": b"From: <" + author + b">\r\n"}
         return b"".join(
-            replaced.get(field.name, field.raw)
-            for field in self.fields
-            if field.name in KEPT or field.name in replaced or field.name.startswith(PREFIXES)
+            replaced.get(name, raw)
+            for raw, name, _ in self._fields
+            if name in KEPT or name in replaced or name.startswith(PREFIXES)
         )
 
     def unchanged(self) -> bytes:
         """The block as it came."""
-        return b"".join(field.raw for field in self.fields)
+        return self._block
+
+
+def _unfolded(value: bytes) -> bytes:
+    if b"\r\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t")

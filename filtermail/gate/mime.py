@@ -20,7 +20,7 @@ with up to a few empty lines before a delimiter and at the end. A request to joi
 import re
 from collections.abc import Generator
 
-from filtermail.gate.armour import BEGIN, END, armour
+from filtermail.gate.armour import armour
 from filtermail.gate.quoted import quoted_armour
 from filtermail.gate.reader import MAX_EMPTY, Grammar, Reader
 from filtermail.gate.verdict import NotEncrypted
@@ -66,8 +66,6 @@ _TEXT_PART = re.compile(rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _CO
 def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
     """The body of a PGP/MIME message; raises NotEncrypted."""
     delimiter = b"--" + boundary
-    if BEGIN.startswith(delimiter) or END.startswith(delimiter):
-        raise NotEncrypted("a boundary that the PGP armour begins with")
     line = yield from _after_empty(read)
     if not strict and line in _PREAMBLES:
         line = yield from _after_empty(read)

@@ -38,7 +38,7 @@ _SESSION_KEYS = {
 }
 # Version to least octets: v1 holds a random block and the MDC packet (5.13.1), v2 four octets
 # of header, the salt, and the two tags of an empty chunk and of the end (5.13.2).
-_SEIPD_SMALLEST = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}
+SEIPD_SMALLEST = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}
 # Fingerprint's length by key version, after the length octet of a v6 PKESK (5.1.2); 0: anonymous.
 _FINGERPRINTS = {(0, None), (21, 4), (33, 6)}
 
@@ -119,10 +119,9 @@ def _message() -> Walk:
         if header.tag == SEIPD:
             yield from _seipd(header)
             return
-        kind = _SESSION_KEYS.get(header.tag)
-        if kind is None:
+        if header.tag not in _SESSION_KEYS:
             raise NotEncrypted(f"an OpenPGP packet of type {header.tag}")
-        yield from _session_key(kind, header)
+        yield from _session_key(header)
     raise NotEncrypted(f"more than {MAX_SESSION_KEYS} session-key packets")
 
 
@@ -153,21 +152,28 @@ def _length() -> Generator[int, bytes, tuple[int, bool]]:
     return 1 << (first & 0x1F), True
 
 
-def _session_key(kind: _Kind, header: _Header) -> Walk:
-    if header.partial:
-        raise NotEncrypted(f"a {kind.name} packet of partial length")
-    if not kind.smallest <= header.length <= kind.largest:
+def check_session_key(tag: int, length: int, beginning: bytes) -> None:
+    """Judge a session key's packet by its size and first three octets; raises NotEncrypted."""
+    kind = _SESSION_KEYS[tag]
+    if not kind.smallest <= length <= kind.largest:
         raise NotEncrypted(f"a {kind.name} packet of implausible size")
-    version, second = yield 2
+    version, second, third = beginning[0], beginning[1], beginning[2]
     if version not in kind.versions:
         raise NotEncrypted(f"a {kind.name} packet of version {version}")
-    taken = 2
-    if header.tag == PKESK and version == 6:
-        key_version = (yield 1)[0] if second else None
-        taken += key_version is not None
-        if (second, key_version) not in _FINGERPRINTS or header.length < 12 + second:
+    if tag == PKESK and version == 6:
+        key_version = third if second else None
+        if (second, key_version) not in _FINGERPRINTS or length < 12 + second:
             raise NotEncrypted("a PKESK packet with an implausible fingerprint")
-    yield taken - header.length
+
+
+def _session_key(header: _Header) -> Walk:
+    kind = _SESSION_KEYS[header.tag]
+    if header.partial:
+        raise NotEncrypted(f"a {kind.name} packet of partial length")
+    if header.length < kind.smallest:
+        raise NotEncrypted(f"a {kind.name} packet of implausible size")
+    check_session_key(header.tag, header.length, (yield 3))
+    yield 3 - header.length
 
 
 def _seipd(header: _Header) -> Walk:
@@ -177,9 +183,9 @@ def _seipd(header: _Header) -> Walk:
     if not length:
         raise NotEncrypted("an encrypted packet that is empty")
     version = (yield 1)[0]
-    if version not in _SEIPD_SMALLEST:
+    if version not in SEIPD_SMALLEST:
         raise NotEncrypted(f"an encrypted packet of version {version}")
-    if not partial and length < _SEIPD_SMALLEST[version]:
+    if not partial and length < SEIPD_SMALLEST[version]:
         raise NotEncrypted("an encrypted packet that is too short")
     length -= 1
     while True:

@@ -17,9 +17,8 @@ from pathlib import Path
 from postern.expiry.mailboxes import BLOCKED, last_login, names
 from postern.expiry.maildir import messages_in, opened
 from postern.expiry.rules import DAY, Rules
+from relay.mailbox.directory import MARK
 
-MARKER = ".postern"
-"""A file in the directory of the mailboxes, which is missing where their disk is not mounted."""
 SAMPLE = 1000
 """Mailboxes whose messages are looked at; a directory's order is random enough."""
 SAMPLE_MESSAGES = 200_000
@@ -54,11 +53,11 @@ class Survey:
 
 def unmounted(root: Path) -> str | None:
     """Why the directory of the mailboxes looks as if its disk were missing, with the remedy."""
-    if (root / MARKER).exists():
+    if (root / MARK).exists():
         return None
     return (
-        f"{root} has no file {MARKER}, as if the mailboxes' disk were not mounted: mount it. "
-        f"If the directory is the right one, mark it: touch {root / MARKER}"
+        f"{root} has no file {MARK}, as if the mailboxes' disk were not mounted: mount it. "
+        f"If the directory is the right one, mark it: touch {root / MARK}"
     )
 
 

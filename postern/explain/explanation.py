@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from filtermail.gate.content import author, content_type
 from filtermail.gate.grammar import Direction, Envelope
 from filtermail.gate.headers import Headers
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Malformed, NotEncrypted, Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Malformed, NotEncrypted, Refusal
 from postern.explain.packets import Packet, list_packets
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 
 AUTHOR = "author"
 """In place of an envelope sender: the address in From."""
@@ -49,7 +50,7 @@ def explain(
         content += b"\r\n"
     lines = content.split(b"\r\n")[:-1]
     envelope = Envelope(_author(lines) if isinstance(sender, str) else sender, ())
-    message = Message(envelope, direction, limit)
+    message = Trial(envelope, direction, limit)
     packets, fault = list_packets(content)
     for number, line in enumerate([*lines, b"."]):
         wire = line if number == len(lines) else stuff(line)

@@ -20,8 +20,9 @@ SNIPPETS = (
     "postfix/hookup-incoming.cf",
     "postfix/hookup-reinject.cf",
     "postfix/hookup-content-filter.cf",
+    "doveauth.lua",
+    "dovecot-2.3/hookup-connections.conf",
     "dovecot-2.3/hookup-auth.conf",
-    "dovecot-2.3/doveauth.dict.conf",
     "dovecot-2.3/hookup-mail.conf",
     "dovecot-2.3/hookup-metadata.conf",
     "dovecot-2.3/hookup-last-login.conf",
@@ -29,8 +30,8 @@ SNIPPETS = (
     "dovecot-2.3/push_notification.lua",
     "dovecot-2.3/hookup-lmtp.conf",
     "dovecot-2.3/hookup-hibernate.conf",
+    "dovecot-2.4/hookup-connections.conf",
     "dovecot-2.4/hookup-auth.conf",
-    "dovecot-2.4/doveauth.lua",
     "dovecot-2.4/hookup-mail.conf",
     "dovecot-2.4/hookup-metadata.conf",
     "dovecot-2.4/hookup-last-login.conf",
@@ -62,11 +63,12 @@ class Wiring:
     """The same socket as Dovecot names it."""
     lmtp_socket: Path
     lmtp_listener: Path
-    auth_socket: Path
-    """Where Dovecot 2.3 asks for logins; 2.4 asks at `lookups_socket`."""
     lookups_socket: Path
+    """Where Dovecot's Lua asks for logins and users."""
     last_login_socket: Path
     metadata_socket: Path
+    notify_socket: Path
+    """Where Dovecot's Lua reports deliveries; no IMAP process asks there."""
     expire_command: str
     """What trims a mailbox that is nearly full; Dovecot's quota warning names the mailbox."""
     expire_user: str
@@ -98,10 +100,10 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         sasl_listener=queue / sasl,
         lmtp_socket=lmtp,
         lmtp_listener=queue / lmtp,
-        auth_socket=Path("/run/doveauth/auth.socket"),
         lookups_socket=Path("/run/doveauth/lookups.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),
+        notify_socket=Path("/run/metadata/notify.socket"),
         expire_command="/opt/postern/venv/bin/python -m postern expire --remove "
         "--config /etc/postern/chatmail.ini",
         expire_user=config.mailboxes_user,

@@ -38,14 +38,14 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class NotRegular(OSError):  # noqa: N818 - says what is the matter
+class NotRegular(OSError):
     """The name belongs to a link, a directory, a FIFO or a device; none of ours ever does."""
 
     def __init__(self) -> None:
         super().__init__(errno.ELOOP, "not a regular file")
 
 
-class TooLarge(OSError):  # noqa: N818 - says what is the matter
+class TooLarge(OSError):
     """The file has more octets than the reader takes."""
 
     def __init__(self) -> None:
@@ -85,6 +85,12 @@ def open_draft(path: Path | str, *, place: int | None = None) -> int:
     """As `open_new`, after removing what a crash left under a draft's name."""
     remove(path, place=place)
     return open_new(path, place=place)
+
+
+def open_or_make(path: Path | str) -> int:
+    """Open a file to write to it, and make it unless it exists; raises OSError for a link."""
+    flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags, 0o600)
 
 
 def read_small(path: Path | str, limit: int, *, place: int | None = None) -> bytes:

@@ -10,8 +10,9 @@ RELAY_PACKAGES=(
   ca-certificates
 )
 
-# What the tests need beyond that: systemd-analyze, which reads the units.
-TEST_PACKAGES=(systemd gnupg)
+# What the tests need beyond that: systemd-analyze, which reads the units, and what makes Debian
+# hosts and boots them in containers.
+TEST_PACKAGES=(systemd gnupg debootstrap systemd-container)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -4,10 +4,11 @@ import base64
 import random
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 
 SENDER = "alice@relay.example"
 LIMIT = 31457280
@@ -129,7 +130,7 @@ def judge(
     envelope = Envelope(
         Address.parse(sender) if sender else None, tuple(map(Address.parse, recipients))
     )
-    judged = Message(envelope, direction, limit)
+    judged = Trial(envelope, direction, limit)
     wire = stuff(content) + b".\r\n"
     out, refusal = b"", None
     for at in range(0, len(wire), step or len(wire)):

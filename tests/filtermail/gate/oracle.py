@@ -21,7 +21,7 @@ EMPTY_LINES = 4
 """As many in a row are taken for what programs write; more would be a message of their own."""
 
 
-class Unaccounted(AssertionError):  # noqa: N818 - it is what is left over, not an error of ours
+class Unaccounted(AssertionError):
     """Something in an accepted message that is no token of the grammar."""
 
 

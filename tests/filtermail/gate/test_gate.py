@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 from tests.filtermail.gate.building import (
     ARMOUR,
     CONTENT_TYPE,
@@ -363,7 +364,7 @@ def test_splitting_changes_no_verdict(name: str, cuts: list[int]) -> None:
     expected, whole = judge(content)
     wire = stuff(content) + b".\r\n"
     places = sorted({0, len(wire), *(cut % len(wire) for cut in cuts)})
-    judged = Message(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, 10**8)
+    judged = Trial(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, 10**8)
     out, reply = b"", None
     for start, end in itertools.pairwise(places):
         try:

@@ -4,7 +4,7 @@ import pytest
 
 from filtermail.gate.grammar import Direction
 from tests.filtermail.gate.building import HEADERS, SENDER, message
-from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Start, submit
+from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, MakeMailbox, Start, submit
 from tests.filtermail.proxy.dialogue import EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
 
@@ -31,7 +31,10 @@ async def test_stuffed_dots_do_not_count(
     assert (await submit(client, content)).code == (552 if excess else 250)
 
 
-async def test_stuffed_dots_do_not_count_in_a_body(start: Start, connect: Connect) -> None:
+async def test_stuffed_dots_do_not_count_in_a_body(
+    start: Start, connect: Connect, mailbox: MakeMailbox
+) -> None:
+    mailbox(f"alice@{DOMAIN}")
     headers = b"From: mailer-daemon@x.example\r\nAuto-Submitted: auto-replied\r\n"
     content = headers + b"Content-Type: multipart/report; boundary=x\r\n\r\n" + b".\r\n" * 1000
     client = await connect(await start(Direction.INCOMING, max_message_size=len(content)))
@@ -49,7 +52,7 @@ async def test_commands_in_a_message_that_is_too_big_are_not_executed(
     injected = b"NOOP\r\n" + envelope(SENDER, "mallory@other.example") + b"DATA\r\nQUIT\r\n"
     await client.send(wire(message(epilogue=injected * 5000)) + b"NOOP\r\nQUIT\r\n")
     assert await client.replies(3) == [552, 250, 221]
-    assert reinject.count(b"MAIL") == 1
+    assert reinject.count(b"MAIL") == 0
     assert reinject.completed == []
 
 

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 from postern.expiry.rules import DAY, Rules
-from postern.expiry.survey import MARKER
 from relay.config import parse_config
-from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD, day_of
+from relay.mailbox.directory import ENFORCE, MARK, METADATA, PASSWORD, day_of
 
 DOMAIN = "example.org"
 NOW = 1795332101
@@ -24,7 +23,7 @@ def rules(quota: int = 1 << 20, now: int = NOW) -> Rules:
 def configure(root: Path, *lines: str) -> Path:
     """A configuration beside the mailboxes' directory, which is marked as mounted."""
     root.mkdir(exist_ok=True)
-    (root / MARKER).touch()
+    (root / MARK).touch()
     path = root.parent / "chatmail.ini"
     path.write_text(
         f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {root}\n"

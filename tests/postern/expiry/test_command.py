@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from postern.expiry.rules import DAY
-from postern.expiry.survey import MARKER
-from relay.mailbox.directory import PASSWORD
+from relay.mailbox.directory import MARK, PASSWORD
 from tests.postern.commandline import Done, postern
 from tests.postern.expiry.relays import DOMAIN, account, configure, message
 
@@ -113,7 +112,7 @@ def test_most_accounts_stay_unless_it_is_forced(mailbox: Path) -> None:
 
 def test_nothing_goes_where_the_disk_is_not_mounted(mailbox: Path) -> None:
     config = configure(mailbox.parent)
-    (mailbox.parent / MARKER).unlink()
+    (mailbox.parent / MARK).unlink()
     done = postern("expire", "--remove", "--force", "--config", str(config))
     assert (done.returncode, "not mounted" in done.stderr) == (1, True)
     assert count(mailbox) == 4

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from postern.expiry.survey import MARKER
-from relay.mailbox.directory import DAY, PASSWORD
+from relay.mailbox.directory import DAY, MARK, PASSWORD
 from tests.postern.expiry.relays import account, configure, message
 from tests.support import fill
 
@@ -39,7 +38,7 @@ def test_on_a_full_disk_everything_goes_that_is_due_and_nothing_else(small_disk:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["messages_removed"], told["mailboxes_removed"], told["skipped"]) == (30, 1, 0)
-    assert {path.name for path in root.iterdir()} == {MARKER, stays.name}
+    assert {path.name for path in root.iterdir()} == {MARK, stays.name}
     assert set((stays / "cur").iterdir()) == set(kept)
     assert not (stays / "maildirsize").exists()
     assert os.statvfs(small_disk).f_bavail > 0

@@ -129,7 +129,7 @@ def test_a_login_while_the_mailbox_is_aside_brings_it_back(root: Path) -> None:
     expire_mailbox(path, rules(), act=True)
     assert not path.exists()
     mailbox = Mailbox(path)
-    assert mailbox.password_hash() == "{PLAIN}x"
+    assert mailbox.recover_and_read() == "{PLAIN}x"
     mailbox.record_login(NOW)
     assert settle(root, rules()) == 0
     assert kept.exists()

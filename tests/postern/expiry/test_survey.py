@@ -7,7 +7,8 @@ import pytest
 
 from postern.expiry import survey as surveying
 from postern.expiry.rules import DAY
-from postern.expiry.survey import MARKER, Survey, survey, unmounted
+from postern.expiry.survey import Survey, survey, unmounted
+from relay.mailbox.directory import MARK
 from tests.postern.expiry.relays import DOMAIN, NOW, account, message, rules
 
 
@@ -85,7 +86,7 @@ def test_the_messages_looked_at_are_bounded(root: Path, monkeypatch: pytest.Monk
 
 
 def test_a_directory_without_its_marker_is_not_mounted(root: Path) -> None:
-    assert f"touch {root / MARKER}" in (unmounted(root) or "")
+    assert f"touch {root / MARK}" in (unmounted(root) or "")
     assert unmounted(root / "none") is not None
-    (root / MARKER).touch()
+    (root / MARK).touch()
     assert unmounted(root) is None

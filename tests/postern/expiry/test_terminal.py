@@ -77,4 +77,4 @@ def test_broken_off_by_hand_it_loses_nothing_and_complains_of_nothing(
     assert process.returncode != 0
     assert "Traceback" not in said
     assert "inactive1" not in out + said
-    assert Mailbox(idle).password_hash() == "{PLAIN}x"
+    assert Mailbox(idle).recover_and_read() == "{PLAIN}x"

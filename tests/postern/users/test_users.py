@@ -150,7 +150,7 @@ def test_block_and_unblock(root: Path) -> None:
     assert Mailbox(root / ADDRESS).is_blocked()
     unblocked = json.loads(users(root, "unblock", ADDRESS, "--json").stdout)
     assert unblocked == {"address": ADDRESS, "blocked": False, "changed": True}
-    assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
+    assert Mailbox(root / ADDRESS).recover_and_read() == "{PLAIN}x"
 
 
 def test_one_that_never_had_a_password_is_freed_by_deletion(root: Path) -> None:
@@ -166,10 +166,10 @@ def test_what_expiry_has_put_aside_is_meant_too(root: Path, command: str) -> Non
     removal.set_aside(root / ADDRESS)
     options = ("--yes",) if command == "delete" else ()
     assert users(root, command, ADDRESS, *options).returncode == 0
-    assert Mailbox(root / ADDRESS).password_hash() is None
+    assert Mailbox(root / ADDRESS).recover_and_read() is None
     if command == "block":
         users(root, "unblock", ADDRESS)
-        assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
+        assert Mailbox(root / ADDRESS).recover_and_read() == "{PLAIN}x"
 
 
 DOVEADM = """#!/bin/sh
