@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from postern.expiry.survey import MARKER
+from relay.mailbox.directory import MARK
 
 DOMAIN = "relay.example"
 MESSAGES = 10
@@ -31,7 +31,7 @@ def build(directory: Path, mailboxes: int) -> Path:
     config.write_text(CONFIG.format(directory=directory, user=getpass.getuser()))
     root = directory / "mail"
     root.mkdir()
-    (root / MARKER).touch()
+    (root / MARK).touch()
     with ProcessPoolExecutor() as pool:
         # Drained: it raises what went wrong.
         list(pool.map(partial(_mailbox, root), range(mailboxes), chunksize=200))
