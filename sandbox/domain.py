@@ -17,10 +17,8 @@ def mail_domain(text: str) -> str:
     try:
         domain: str = _KIND.parse(_literal(text))
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed") from None
-    if not domain.isascii():
-        # Postfix and certificates know A-labels only (RFC 5890).
-        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed, in ASCII{_hint(domain)}")
+        allowed = f"{_KIND.allowed} is allowed{_hint(text)}"
+        raise typer.BadParameter(f"{text!r}: {allowed}") from None
     return domain
 
 
@@ -33,8 +31,9 @@ def _literal(text: str) -> str:
     return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
 
 
-def _hint(domain: str) -> str:
+def _hint(text: str) -> str:
+    """The same domain in A-labels (RFC 5890), if it is one beyond ASCII."""
     try:
-        return f" ({domain.encode('idna').decode()})"
+        return "" if text.isascii() else f", such as {text.encode('idna').decode()}"
     except UnicodeError:
         return ""

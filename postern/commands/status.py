@@ -11,7 +11,7 @@ import typer
 from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, complain
 from postern.status import wording
 from postern.status.figures import Spread
-from postern.status.parts import Part, look
+from postern.status.parts import ALARMS, Part, look
 
 app = command_group()
 WIDTH = 79
@@ -50,7 +50,11 @@ def status(
 
 
 def _show_figures(part: Part) -> None:
-    shown = [figure for figure in part.figures if wording.is_worth_showing(figure)]
+    shown = [
+        figure
+        for figure in part.figures
+        if figure.name not in ALARMS and wording.is_worth_showing(figure)
+    ]
     if not shown:
         return
     print(part.name)

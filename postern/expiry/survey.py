@@ -19,7 +19,7 @@ from postern.expiry.maildir import messages_in, opened
 from postern.expiry.rules import DAY, Rules
 from relay.mailbox.directory import MARK
 
-SAMPLE = 1000
+SAMPLE = 300
 """Mailboxes whose messages are looked at; a directory's order is random enough."""
 SAMPLE_MESSAGES = 200_000
 

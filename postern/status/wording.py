@@ -1,6 +1,7 @@
 """Figures in words and units for a person. Pure."""
 
 import math
+import re
 
 from postern.status.figures import Figure, Spread
 
@@ -19,7 +20,7 @@ def is_worth_showing(figure: Figure) -> bool:
 
 def title(figure: Figure) -> str:
     """What it is, without the unit, which stands beside its value."""
-    return figure.help.rstrip(".").removesuffix(", in seconds").removesuffix(", in bytes")
+    return re.split(", in (?:seconds|bytes)", figure.help.rstrip("."), maxsplit=1)[0]
 
 
 def value(figure: Figure) -> str:

@@ -200,6 +200,11 @@ def test_wording(name: str, value: float | Spread, expected: str) -> None:
     assert wording.value(Figure(name, "", {}, value)) == expected
 
 
+def test_a_unit_stands_beside_the_value_only() -> None:
+    figure = Figure("x_seconds", "Age, in seconds; 0 where there is none.", {}, 1.0)
+    assert wording.title(figure) == "Age"
+
+
 def test_labels_are_words() -> None:
     figure = Figure("x", "", {"kind": "passdb", "reason": "username_too_short"}, 1.0)
     assert wording.labels(figure) == "passdb, username too short"
