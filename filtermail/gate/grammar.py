@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from filtermail.gate.content import (
-    ContentType,
     author,
     author_text,
     check_identity_encoding,
@@ -27,6 +26,7 @@ from filtermail.gate.content import (
     content_type,
 )
 from filtermail.gate.headers import Headers
+from filtermail.gate.mediatype import ContentType
 from filtermail.gate.mime import encrypted, join_request
 from filtermail.gate.reader import Machine, Reader
 from filtermail.gate.standard import standard_body

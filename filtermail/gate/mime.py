@@ -21,6 +21,7 @@ import re
 from collections.abc import Generator
 
 from filtermail.gate.armour import armour
+from filtermail.gate.outgoing import MESSAGE_ID
 from filtermail.gate.quoted import quoted_armour
 from filtermail.gate.reader import MAX_EMPTY, Grammar, Reader
 from filtermail.gate.verdict import NotEncrypted
@@ -40,27 +41,39 @@ _PREAMBLES = frozenset(
         b"This is a multi-part message in MIME format",
     }
 )
-_CHARSET = rb'(?:; ?charset="?(?:utf-8|us-ascii)"?)?'
-_FILE = rb'(?:; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
-_VERSION_FILE = rb'(?:; ?(?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?)?;?'
+_CHARSET = rb'; ?charset="?(?:utf-8|us-ascii)"?'
+_FILE = rb'; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?'
+_VERSION_FILE = rb'; ?(?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?'
+
+
+def _either(one: bytes, other: bytes) -> bytes:
+    """Parameters, each once or not at all, in either order."""
+    return rb"(?:" + one + rb"(?:" + other + rb")?|" + other + rb"(?:" + one + rb")?)?;?"
+
+
 _COMMON = rb"content-transfer-encoding: ?(?:7bit|8bit)|mime-version: ?1\.0"
 _DISPOSITION = rb"content-disposition: ?(?:inline|attachment)"
 _QUOTED = re.compile(rb"content-transfer-encoding: ?quoted-printable", re.IGNORECASE)
 # Each field of a part, unfolded, in any case: whole, so that none can say anything of its own.
 _VERSION_PART = re.compile(
-    rb"(content-type: ?application/pgp-encrypted" + _CHARSET + _VERSION_FILE + rb")|"
+    rb"(content-type: ?application/pgp-encrypted" + _either(_CHARSET, _VERSION_FILE) + rb")|"
     rb"content-description: ?pgp/mime versions? identification|"
-    + _DISPOSITION + _VERSION_FILE + rb"|" + _COMMON,
+    + _DISPOSITION + rb"(?:" + _VERSION_FILE + rb")?;?|" + _COMMON,
     re.IGNORECASE,
 )  # fmt: skip
 _DATA_PART = re.compile(
-    rb"(content-type: ?application/octet-stream" + _CHARSET + _FILE + rb")|"
+    rb"(content-type: ?application/octet-stream" + _either(_CHARSET, _FILE) + rb")|"
     rb"content-description: ?(?:openpgp encrypted message(?:\.asc)?|pgp/mime encrypted message|"
     rb"this is a digitally encrypted message part)|"
-    + _DISPOSITION + _FILE + rb"|" + _COMMON,
+    + _DISPOSITION + rb"(?:" + _FILE + rb")?;?|" + _COMMON,
     re.IGNORECASE,
 )  # fmt: skip
-_TEXT_PART = re.compile(rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _COMMON, re.IGNORECASE)
+# Cores up to 2.5x repeat the message's id here.
+_TEXT_PART = re.compile(
+    rb"(content-type: ?text/plain(?:" + _CHARSET + rb")?)|message-id: ?" + MESSAGE_ID + rb"|"
+    + _COMMON,
+    re.IGNORECASE,
+)  # fmt: skip
 
 
 def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:

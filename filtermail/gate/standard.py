@@ -32,9 +32,10 @@ _FRAME = re.compile(
     rb'Content-Type: application/pgp-encrypted(?:; charset="utf-8")?\r\n'
     rb"(?:Content-Description: PGP/MIME version identification\r\n)?" + _7BIT + rb"\r\n"
     rb"Version: 1\r\n" + _EMPTY + rb"--\1\r\n"
-    rb'Content-Type: application/octet-stream(?:; charset="utf-8"|; name="encrypted.asc";?)?\r\n'
+    rb'Content-Type: application/octet-stream(?:; name="encrypted\.asc")?'
+    rb'(?:; (?:\r\n\t)?charset="utf-8")?;?\r\n'
     rb"(?:Content-Description: OpenPGP encrypted message\r\n)?"
-    rb'(?:Content-Disposition: inline; filename="encrypted.asc";?\r\n)?' + _7BIT + rb"\r\n"
+    rb'(?:Content-Disposition: inline; filename="encrypted\.asc";?\r\n)?' + _7BIT + rb"\r\n"
     rb"-----BEGIN PGP MESSAGE-----\r\n\r\n"
 )  # fmt: skip
 _END = b"-----END PGP MESSAGE-----\r\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from filtermail.gate import armour, content, mime, packets, reader
+from filtermail.gate import armour, mediatype, mime, packets, reader
 from filtermail.gate import grammar as gate
 from relay.smtp import datastream as wire
 from tests.fuzz.keeping import MOST_FILES, MOST_OCTETS
@@ -74,7 +74,7 @@ DEFECTS: dict[str, tuple[object, str, object]] = {
     "small first chunks": (packets, "_FIRST_PARTIAL", 1),
     "any padding": (armour, "_PADDED", re.compile(rb"([^-]{0,75}?)(={0,2})")),
     "any author": (gate, "_check_author", lambda headers, envelope: None),
-    "any boundary": (content, "_BOUNDARY", re.compile(rb".*")),
+    "any boundary": (mediatype, "_BOUNDARY", re.compile(rb".*")),
     "dots as they come": (wire.DataStream, "feed", _wrong_dots),
 }
 

@@ -58,7 +58,7 @@ def test_captured_mail(path: Path, step: int, direction: Direction) -> None:
 
 
 def test_there_are_samples() -> None:
-    assert len(SAMPLES) == 8
+    assert len(SAMPLES) == 14
 
 
 ACCEPTED = {
@@ -395,8 +395,7 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
 
 def test_time_is_linear_in_what_a_hostile_client_sends() -> None:
     """A header block octet by octet, lines of one, chunks of 512: no more work than bytes."""
-    assert (
-        judge(message(headers=HEADERS + b"Chat-X: " + b"x" * 60_000 + b"\r\n"), step=1)[0] is None
-    )
+    long = b"Chat-X:" + b"\r\n ".join([b"x" * 60] * 1000) + b"\r\n"
+    assert judge(message(headers=HEADERS + long), step=1)[0] is None
     small = armoured(partial_seipd(*[9] * 2000), width=1)
     assert judge(message(armour=small), step=1460)[0] is None
