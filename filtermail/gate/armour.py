@@ -27,7 +27,7 @@ MAX_WIDTH = 76
 MAX_HEADERS = 8
 
 _NO_BASE64 = "something in the PGP armour that is not base64"
-_GLANCE = 256
+_GLANCE = 4096
 """Characters that are decoded at a time, to find a packet's header among them."""
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}+\r\n)*+")

@@ -30,7 +30,10 @@ def pkesk(version: int = 3, size: int = 94) -> bytes:
         return packet(
             1, b"\x03" + bytes(8) + b"\x01" + (8 * len(number)).to_bytes(2, "big") + number
         )
-    return packet(1, bytes([version, 0, 0x12]) + octets(size - 3))
+    algorithm = 25 if size < 78 else 35 if size > 1000 else 18
+    # ECDH begins with a number, a point on Curve25519 here.
+    point = b"\x01\x07\x40" if algorithm == 18 else b""
+    return packet(1, bytes([version, 0, algorithm]) + point + octets(size - 3 - len(point)))
 
 
 def skesk(version: int = 6) -> bytes:

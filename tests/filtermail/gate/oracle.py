@@ -483,15 +483,20 @@ class _Packet(NamedTuple):
 
 def packets(octets: bytes) -> Iterator[bytes]:
     """Session keys, then one packet of encrypted data, each made anew; raises Unaccounted."""
-    at, tag = 0, 0
-    for _ in range(5001):
+    at, tag, unknown, keys = 0, 0, 0, 0
+    counts = {1: 0, 3: 0}
+    while True:
         _require(at < len(octets), "no encrypted data")
         packet = _packet(octets, at)
         tag = packet.tag
         if tag == 18:
             _check_seipd(packet)
         else:
-            _check_session_key(packet)
+            unknown += _check_session_key(packet)
+            keys += len(packet.chunks[0])
+            counts[tag] += 1
+            _require(counts[1] <= 5000 and counts[3] <= 16, f"session keys: {counts}")
+            _require(keys <= 1 << 20 and unknown <= 48 << 10, f"{keys} octets of session keys")
         made = b"".join(
             piece for pair in zip(packet.headers, packet.chunks, strict=True) for piece in pair
         )
@@ -541,22 +546,43 @@ def _cut(octets: bytes, at: int, size: int) -> bytes:
     return octets[at : at + size]
 
 
-def _check_session_key(packet: _Packet) -> None:
+_SIZES = {
+    # By algorithm: octets of what follows its number (RFC 9580, 5.1; draft-ietf-openpgp-pqc).
+    1: (66, 1026), 2: (66, 1026), 8: (1088, 1800), 16: (132, 1028), 18: (59, 200),
+    25: (57, 74), 26: (81, 98), 35: (1145, 1162), 36: (1649, 1666),
+}  # fmt: skip
+_MPI_LEAVES = {1: (0, 0), 2: (0, 0), 16: (66, 514), 18: (25, 65)}
+
+
+def _check_session_key(packet: _Packet) -> int:
+    """Octets of a session key whose algorithm nobody knows yet, 0 for another one."""
     _require(packet.tag in (1, 3), f"a packet of type {packet.tag}")
     _require(len(packet.chunks) == 1, f"a packet of type {packet.tag} of partial length")
     body = packet.chunks[0]
     if packet.tag == 3:
-        _require(4 <= len(body) <= 256 and 4 <= body[0] < 10, f"SKESK: {body[:40]!r}")
-        return
-    _require(12 <= len(body) <= 4096 and 3 <= body[0] < 10, f"PKESK: {body[:40]!r}")
-    if body[0] == 6 and body[1]:
-        version, length = body[2], body[1]
-        known = (version, length) in ((4, 21), (6, 33))
-        _require(known and len(body) >= 12 + length, f"a fingerprint: {body[:40]!r}")
+        _require(12 <= len(body) <= 160 and 4 <= body[0] < 10, f"SKESK: {body[:40]!r}")
+        return 0
+    _require(12 <= len(body) <= 2100 and 3 <= body[0] < 10, f"PKESK: {body[:40]!r}")
+    before = 10
+    if body[0] == 6:
+        before = 3 + body[1]
+        known = body[1] == 0 or body[1:3] in (b"\x15\x04", b"\x21\x06")
+        _require(known and len(body) >= before, f"a fingerprint: {body[:40]!r}")
+    algorithm, key = body[before - 1], body[before:]
+    if body[0] not in (3, 6) or algorithm not in _SIZES:
+        _require(16 <= len(key) <= 2048, f"a key of an unknown algorithm: {len(key)} octets")
+        return len(body)
+    least, most = _SIZES[algorithm]
+    _require(least <= len(key) <= most, f"algorithm {algorithm}: {len(key)} octets")
+    if algorithm in _MPI_LEAVES:
+        number = -(-int.from_bytes(key[:2], "big") // 8)
+        least, most = _MPI_LEAVES[algorithm]
+        _require(least <= len(key) - 2 - number <= most, f"a number of {number} octets")
+    return 0
 
 
 def _check_seipd(packet: _Packet) -> None:
     body = b"".join(packet.chunks)
-    _require(len(packet.chunks) == 1 or len(packet.chunks[0]) >= 512, "a small first chunk")
+    _require(all(len(chunk) >= 512 for chunk in packet.chunks[:-1]), "a small chunk")
     least = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}.get(body[0] if body else 0)
     _require(least is not None and len(body) >= least, f"SEIPD: {body[:9]!r}, {len(body)} octets")

@@ -74,11 +74,15 @@ ACCEPTED = {
     "PKESK v3 and SEIPD v1": {"armour": armoured(pkesk(3) + seipd(1))},
     "PKESK v6 and SEIPD v2": {"armour": armoured(pkesk(6) + seipd(2))},
     "a future version of PKESK": {"armour": armoured(pkesk(7) + seipd())},
+    "a session key of an algorithm of tomorrow": {
+        "armour": armoured(packet(1, b"\x06\x00\x63" + octets(1700)) * 25 + seipd())
+    },
+    "an RSA key of 4096 bits": {"armour": armoured(pkesk(3, 525) + seipd(1))},
     "SKESK v4": {"armour": armoured(skesk(4) + seipd())},
     "SKESK v5": {"armour": armoured(skesk(5) + seipd())},
     "SKESK v6": {"armour": armoured(skesk(6) + seipd())},
     "many recipients": {"armour": armoured(pkesk(6) * 1000 + seipd())},
-    "a post-quantum session key": {"armour": armoured(pkesk(6, 1800) + seipd())},
+    "a post-quantum session key": {"armour": armoured(pkesk(6, 1160) + seipd())},
     "partial lengths": {"armour": armoured(pkesk() + partial_seipd(9, 12, 9))},
     "a legacy header of two octets": {
         "armour": armoured(bytes([0x80 | 1 << 2 | 1, 0, 94]) + pkesk()[6:] + seipd())
@@ -191,9 +195,35 @@ REFUSED = {
         "fingerprint",
     ),
     "SKESK of text": ({"armour": armoured(packet(3, b"\x04" + TEXT * 30) + seipd())}, "size"),
-    "too many session keys": ({"armour": armoured(skesk() * 5001 + seipd())}, "5000"),
+    "too many session keys": ({"armour": armoured(pkesk(6) * 5001 + seipd())}, "too many"),
+    "too many passphrases": ({"armour": armoured(skesk() * 17 + seipd())}, "too many"),
+    "too many octets of session keys": (
+        {"armour": armoured(pkesk(6, 1160) * 1000 + seipd())},
+        "too many octets",
+    ),
+    "text in sixty session keys": (
+        {"armour": armoured(packet(1, b"\x03" + (TEXT * 45)[:940]) * 60 + seipd())},
+        "too many octets",
+    ),
+    "text behind the number of an RSA key": (
+        {"armour": armoured(packet(1, pkesk()[6:] + TEXT) + seipd())},
+        "its algorithm does not have",
+    ),
+    "text in an X25519 key": (
+        {"armour": armoured(packet(1, b"\x06\x00\x19" + TEXT * 9) + seipd())},
+        "its algorithm does not have",
+    ),
+    "a session key of an unknown algorithm that is text": (
+        {"armour": armoured(packet(1, b"\x06\x00\x63" + TEXT * 99) + seipd())},
+        "its algorithm does not have",
+    ),
     "partial PKESK": ({"armour": armoured(b"\xc1\xe9" + octets(512) + b"\0" + seipd())}, "partial"),
-    "small first chunk": ({"armour": armoured(partial_seipd(8, 9))}, "first partial chunk"),
+    "small first chunk": ({"armour": armoured(partial_seipd(8, 9))}, "partial chunk under 512"),
+    "small chunks behind the first": (
+        {"armour": armoured(partial_seipd(9, 8))},
+        "partial chunk under",
+    ),
+    "chunks of one octet": ({"armour": armoured(partial_seipd(9, 0, 0))}, "partial chunk under"),
     "indeterminate length": ({"armour": armoured(b"\xa7" + octets(99))}, "indeterminate"),
     "another protocol": (
         {"content_type": CONTENT_TYPE.replace(b"pgp-encrypted", b"pkcs7-mime")},
