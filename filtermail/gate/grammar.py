@@ -8,7 +8,8 @@ is no state in which bytes are skipped because nobody asked about them.
 What may pass, by direction:
 
     outgoing   encrypted, or a legacy securejoin request; From is the envelope sender
-    incoming   the same, and bounces; of encrypted messages the boiler-plate of other programs too
+    incoming   the same from one author who is none of ours, and delivery reports; of encrypted
+               messages also what other programs write
 
 Everything else is NotEncrypted, which the owner of a mailbox may allow (for incoming mail only:
 `filtermail.gate.message`); what is Malformed or Spoofed nobody can.
@@ -18,6 +19,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from filtermail.gate.bounce import Bounce, daemon
 from filtermail.gate.content import (
     author,
     author_text,
@@ -36,7 +38,14 @@ from relay.address import Address
 _INVITE = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _TEXT = {b"charset": b"utf-8", b"format": b"flowed", b"delsp": b"no"}
 _JOIN_REQUESTS = (b"vc-request", b"vg-request")
-_ENCRYPTED_PARAMETERS = {b"protocol", b"boundary"}
+# What encrypting programs write beside protocol and boundary, or gateways add.
+_PARAMETERS = {
+    b"charset": re.compile(rb"[A-Za-z0-9._-]{1,24}"),
+    b"micalg": re.compile(rb"pgp-[A-Za-z0-9-]{1,16}"),
+    b"protected-headers": re.compile(rb"v1"),
+    b"format": re.compile(rb"flowed"),
+}
+_OWN = "Mail from this domain is taken from its own users only, after a login"
 
 
 class Direction(Enum):
@@ -55,7 +64,7 @@ class Envelope:
 
 
 class Everything:
-    """A body that may be anything: a bounce's."""
+    """A body that may be anything: cleartext that its recipients take."""
 
     def feed(self, data: bytes) -> None:
         """Take it as it is."""
@@ -96,16 +105,25 @@ class Encrypted:
         return self._grammar
 
 
-Body = Encrypted | Machine | Everything
+Body = Encrypted | Machine | Bounce | Everything
 """`feed` and then `finish`, or `whole` alone, judge a body."""
 
 
-def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Body:
-    """Judge a header block; what is to judge the body. Raises Refusal."""
+def open_gate(
+    headers: Headers, envelope: Envelope, direction: Direction, own_domain: str = ""
+) -> Body:
+    """Judge a header block; return what is to judge the body. Raises Refusal.
+
+    `own_domain` is the relay's, as `relay.address.parse_domain` spells it: from outside nobody
+    writes in its name. Without one this is not looked at.
+    """
     if direction is Direction.OUTGOING:
-        _check_author(headers, envelope)
-    elif _is_bounce(headers, envelope):
-        return Everything()
+        _check_sender(headers, envelope)
+    elif envelope.sender is None and (reporter := daemon(headers)) is not None:
+        _check_foreign(reporter.rpartition(b"@")[2].decode("utf-8", "replace"), own_domain)
+        return Bounce(_boundary(headers))
+    else:
+        _check_incoming_author(headers, own_domain)
     try:
         return _body(headers, strict=direction is Direction.OUTGOING)
     except Malformed as fault:
@@ -120,13 +138,20 @@ def _body(headers: Headers, *, strict: bool) -> Body:
         check_identity_encoding(headers)
         if content.parameters.get(b"protocol", b"").lower() != b"application/pgp-encrypted":
             raise NotEncrypted("multipart/encrypted by another protocol than OpenPGP")
-        if strict and content.parameters.keys() != _ENCRYPTED_PARAMETERS:
-            raise NotEncrypted("a Content-Type with other parameters")
+        _check_parameters(content, strict=strict)
         return Encrypted(content.boundary(), strict=strict)
     kind = headers.one(b"secure-join")
     if kind in _JOIN_REQUESTS:
         return _join_request(headers, content, kind)
     raise NotEncrypted("not an OpenPGP encrypted message")
+
+
+def _check_parameters(content: ContentType, *, strict: bool) -> None:
+    for name, value in content.parameters.items():
+        if name not in (b"protocol", b"boundary"):
+            known = _PARAMETERS.get(name)
+            if strict or known is None or not known.fullmatch(value):
+                raise NotEncrypted("a Content-Type with other parameters")
 
 
 def _join_request(headers: Headers, content: ContentType, kind: bytes) -> Body:
@@ -141,7 +166,14 @@ def _join_request(headers: Headers, content: ContentType, kind: bytes) -> Body:
     raise NotEncrypted("a securejoin request that is not text/plain")
 
 
-def _check_author(headers: Headers, envelope: Envelope) -> None:
+def _boundary(headers: Headers) -> bytes:
+    try:
+        return content_type(headers).boundary()
+    except Malformed as fault:
+        raise NotEncrypted(str(fault)) from None
+
+
+def _check_sender(headers: Headers, envelope: Envelope) -> None:
     try:
         # The same spelling, case apart, is the same address, and cheaper to compare than to parse.
         text = author_text(headers).lower()
@@ -154,15 +186,19 @@ def _check_author(headers: Headers, envelope: Envelope) -> None:
         raise Spoofed("The From header is not the envelope sender")
 
 
-def _is_bounce(headers: Headers, envelope: Envelope) -> bool:
-    """A delivery report (RFC 3464; RFC 3834, 5), the one cleartext that has to come in."""
-    if envelope.sender is not None:
-        return False
+def _check_incoming_author(headers: Headers, own_domain: str) -> None:
+    """Raise NotEncrypted without exactly one author, Spoofed where it claims to be ours."""
     try:
-        return (
-            author(headers).local == "mailer-daemon"
-            and (headers.one(b"auto-submitted") or b"no").lower() != b"no"
-            and content_type(headers).media == b"multipart/report"
-        )
-    except Malformed:
-        return False
+        address = author(headers)
+    except Malformed as fault:
+        # Whatever a client makes of it, it must not make a local user of it.
+        for value in headers.all(b"from"):
+            if own_domain and own_domain.encode() in value.lower():
+                raise Spoofed(_OWN) from None
+        raise NotEncrypted(str(fault)) from None
+    _check_foreign(address.domain, own_domain)
+
+
+def _check_foreign(domain: str, own_domain: str) -> None:
+    if own_domain and domain.lower() == own_domain:
+        raise Spoofed(_OWN)

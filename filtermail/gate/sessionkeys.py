@@ -47,6 +47,9 @@ _ALGORITHMS = {
 _UNKNOWN = _Size(16, 2048)
 _WHOLE = {PKESK: _Size(12, 2100), SKESK: _Size(12, 160)}
 _VERSIONS = {PKESK: range(3, 10), SKESK: range(4, 10)}
+# First octets of headers in the legacy format with one or two octets of length (4.2.2), and where
+# the body begins.
+_LEGACY = {0x84: (PKESK, 2), 0x85: (PKESK, 3), 0x8C: (SKESK, 2), 0x8D: (SKESK, 3)}
 _NAMES = {PKESK: "PKESK", SKESK: "SKESK"}
 # Fingerprint's length by key version, after the length octet of a v6 PKESK (5.1.2); 0: anonymous.
 _FINGERPRINTS = {(21, 4), (33, 6)}
@@ -64,17 +67,26 @@ class SessionKeys:
     def step_over(self, octets: bytes, at: int) -> int:
         """Step over session keys that are here as a whole; return where the next packet begins.
 
-        Raises NotEncrypted. Headers of other forms than (tag, length below 8,384) are left alone.
+        Raises NotEncrypted. Headers that say more than 65,535 octets are left to the walker.
         """
         end = len(octets)
-        while at + 3 < end and (tag := octets[at] - 0xC0) in _WHOLE:
-            length, body = octets[at + 1], at + 2
-            if length == 255 and octets[at + 2 : at + 4] == b"\0\0" and at + 6 < end:
-                length, body = octets[at + 4] << 8 | octets[at + 5], at + 6
-            elif 191 < length < 224:
-                length, body = (length - 192 << 8) + octets[at + 2] + 192, at + 3
-            elif length > 191:
+        while at + 6 < end:
+            first, length = octets[at], octets[at + 1]
+            if first in _LEGACY:
+                tag, body = _LEGACY[first]
+                if body == 3:
+                    length = length << 8 | octets[at + 2]
+            elif (tag := first - 0xC0) not in _WHOLE:
                 break
+            elif length < 192:
+                body = 2
+            elif length < 224:
+                length, body = (length - 192 << 8) + octets[at + 2] + 192, 3
+            elif length == 255 and not (octets[at + 2] or octets[at + 3]):
+                length, body = octets[at + 4] << 8 | octets[at + 5], 6
+            else:
+                break
+            body += at
             if body + length > end:
                 break
             self.check_size(tag, length)

@@ -12,6 +12,7 @@ from tests.fuzz.choices import Choices
 
 CRLF = b"\r\n"
 TEXT = b"the secret in clear"
+_SENTENCE = b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n"
 _SPLICES = (
     TEXT + CRLF, CRLF, b"\r", b"\n", b"\0", b" ", b"=", b"-", b"--limes" + CRLF,
     b"--limes--" + CRLF,
@@ -77,7 +78,7 @@ def body(choices: Choices) -> bytes:
         return _join_body(choices)
     return b"".join(
         [
-            choices.pick([CRLF, b"", CRLF * 4, CRLF * 5, TEXT + CRLF]),
+            choices.pick([CRLF, b"", CRLF * 4, CRLF * 5, TEXT + CRLF, _SENTENCE]),
             b"--limes" + CRLF, VERSION_HEADERS, choices.pick(_PART_HEADERS), CRLF,
             choices.pick([b"Version: 1", b"Version: 2"]), CRLF, choices.pick([CRLF, b""]),
             b"--limes" + CRLF, DATA_HEADERS, choices.pick(_PART_HEADERS), CRLF,
@@ -103,7 +104,15 @@ def armour(choices: Choices) -> bytes:
     return b"".join(
         [
             b"-----BEGIN PGP MESSAGE-----\r\n",
-            choices.pick([b"", b"Version: x\r\n", b"Comment: y\r\nCharset: z\r\n", b"Hash: x\r\n"]),
+            choices.pick(
+                [
+                    b"",
+                    b"Version: x\r\n",
+                    b"Version: GnuPG v2\r\n",
+                    b"Comment: y\r\nCharset: z\r\n",
+                    b"Hash: x\r\n",
+                ]
+            ),
             choices.pick([CRLF, b"", CRLF * 2]),
             _wrapped(choices, text),
             choices.pick([b"=AAAA\r\n", b"", b"=AAA\r\n", b"=AAAA\r\n=AAAA\r\n"]),

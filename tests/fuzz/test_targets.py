@@ -76,7 +76,7 @@ DEFECTS: dict[str, tuple[object, str, object]] = {
     "any number in an RSA key": (sessionkeys, "_fits", lambda *_: True),
     "small chunks": (packets, "MIN_CHUNK", 1),
     "any padding": (armour, "_PADDED", re.compile(rb"([^-]{0,75}?)(={0,2})")),
-    "any author": (gate, "_check_author", lambda headers, envelope: None),
+    "any author": (gate, "_check_sender", lambda headers, envelope: None),
     "any boundary": (mediatype, "_BOUNDARY", re.compile(rb".*")),
     "dots as they come": (wire.DataStream, "feed", _wrong_dots),
 }

@@ -331,6 +331,21 @@ def _body(fields: list[Field], lines: list[bytes]) -> Iterator[bytes]:
 # Multipart (RFC 2046, 5.1.1): a delimiter is known by how its line *begins*.
 
 
+_SENTENCES = [
+    [sentence]
+    for sentence in (
+        b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message (RFC 2440 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message.",
+        b"This is a MIME-encapsulated message.",
+        b"This is a MIME-encapsulated message",
+        b"This is a multi-part message in MIME format.",
+        b"This is a multi-part message in MIME format",
+    )
+]
+"""What programs write before the first part, for readers without OpenPGP."""
+
+
 class _Part(NamedTuple):
     fields: list[Field]
     lines: list[bytes]
@@ -346,7 +361,14 @@ def _multipart(lines: list[bytes], boundary: bytes, kinds: list[_Kind]) -> Itera
     delimiter = b"--" + boundary
     at = [number for number, line in enumerate(lines) if line.startswith(delimiter)]
     _require(len(at) == len(kinds) + 1, f"{len(at)} delimiters for {len(kinds)} parts")
-    yield from _empties(lines[: at[0]])
+    before = lines[: at[0]]
+    sentences = [line for line in before if line]
+    if len(kinds) == 2 and sentences in _SENTENCES:
+        where = before.index(sentences[0])
+        yield from _empties(before[:where])
+        yield sentences[0] + CRLF
+        before = before[where + 1 :]
+    yield from _empties(before)
     for kind, start, end in zip(kinds, at, at[1:], strict=False):
         yield delimiter + CRLF
         yield from kind(_part(lines[start + 1 : end]))
@@ -440,14 +462,31 @@ def _join_part(part: _Part, text: bytes) -> Iterator[bytes]:
     yield from _empties(part.lines[1:])
 
 
-# Armour (RFC 9580, 6.2), without armour headers.
+# Armour (RFC 9580, 6.2), its headers those that programs write by default.
+
+_ARMOUR_HEADERS = (
+    rb"Version: ProtonMail",
+    rb"Version: GnuPG(/MacGPG2)? v[\d.]{1,8}( \((GNU/Linux|MingW32|Darwin)\))?",
+    rb"Version: (OpenPGP[.]js|Mailvelope|FlowCrypt|BCPG) v?[\d.]{1,10}",
+    rb"Comment: https://(protonmail|mailvelope|flowcrypt)[.]com",
+    rb"Comment: https://(proton[.]me|openpgpjs[.]org)",
+    rb"Comment: GPGTools - https?://gpgtools[.]org",
+    rb"Comment: Using GnuPG with [A-Z][a-z]{1,12} - https?://www[.]enigmail[.]net/",
+    rb"Charset: (utf|UTF)-8",
+)
 
 
 def armour(lines: list[bytes]) -> Iterator[bytes]:
     """Those of an armoured message before its END line; raises Unaccounted."""
     yield b"-----BEGIN PGP MESSAGE-----" + CRLF
+    _require(b"" in lines, "armour without an empty line")
+    empty = lines.index(b"")
+    _require(1 <= empty < 9, f"{empty - 1} headers of the armour")
+    for header in lines[1:empty]:
+        _require(any(re.fullmatch(one, header) for one in _ARMOUR_HEADERS), f"{header!r}")
+        yield header + CRLF
     yield CRLF
-    data = lines[2:]
+    data = lines[empty + 1 :]
     checksum = data.pop() if data and re.fullmatch(rb"=[A-Za-z0-9+/]{4}", data[-1]) else None
     yield from _rewrapped(data)
     if checksum is not None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtermail.gate.grammar import Direction, Envelope
+from filtermail.gate.grammar import Direction, Envelope, open_gate
+from filtermail.gate.headers import Headers
 from filtermail.gate.message import Message
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.verdict import Refusal, Reply, Spoofed
 from relay.address import Address
 from relay.smtp.datastream import stuff
 from tests.filtermail.gate.building import (
@@ -347,37 +348,123 @@ def test_no_author_for_the_empty_sender() -> None:
     assert reply.code == 553
 
 
+REPORT = (
+    b"--b\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nIt could not be delivered.\r\n"
+    b"--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+    b"Reporting-MTA: dns; mx.example\r\n\r\n"
+    b"Final-Recipient: rfc822; nobody@mx.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: alice@relay.example\r\n--b--\r\n"
+)
 BOUNCE = (
-    b"From: Mail Delivery System <MAILER-DAEMON@relay.example>\r\nTo: alice@relay.example\r\n"
+    b"From: Mail Delivery System <MAILER-DAEMON@mx.example>\r\nTo: alice@relay.example\r\n"
     b"Auto-Submitted: auto-replied\r\n"
     b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
-    b"--b\r\n\r\nyour message could not be delivered\r\n--b--\r\n"
-)
+) + REPORT
+
+BOUNCES = {
+    "Postfix": BOUNCE.replace(
+        b"--b\r\n", b"This is a MIME-encapsulated message.\r\n\r\n--b\r\n", 1
+    ),
+    "no name": BOUNCE.replace(b"Mail Delivery System ", b""),
+    "an address alone": BOUNCE.replace(b"Mail Delivery System <", b"").replace(b">", b"", 1),
+    "a comment": BOUNCE.replace(
+        b"Mail Delivery System <MAILER-DAEMON@mx.example>",
+        b"MAILER-DAEMON@mx.example (Mail Delivery System)",
+    ),
+    "sendmail": BOUNCE.replace(b"System <", b"Subsystem <"),
+    "an explanation in two forms": BOUNCE.replace(
+        b"text/plain; charset=us-ascii", b"multipart/alternative; boundary=c"
+    ),
+    "nothing that came back": BOUNCE[: BOUNCE.index(b"--b\r\nContent-Type: text/rfc822")]
+    + b"--b--\r\n",
+    "the message that came back": BOUNCE.replace(b"text/rfc822-headers", b"message/rfc822"),
+}
 
 
-def test_a_bounce_may_come_in() -> None:
-    reply, out = judge(BOUNCE, direction=INCOMING, sender="")
-    assert reply is None
-    assert out == BOUNCE
+@pytest.mark.parametrize("content", BOUNCES.values(), ids=BOUNCES)
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_bounce_may_come_in(content: bytes, step: int) -> None:
+    assert judge(content, direction=INCOMING, sender="", step=step) == (None, content)
 
 
 @pytest.mark.parametrize(
     ("content", "sender"),
     [
-        (BOUNCE, "mailer-daemon@relay.example"),
+        (BOUNCE, "mailer-daemon@mx.example"),
         (BOUNCE.replace(b"MAILER-DAEMON", b"mallory"), ""),
+        (BOUNCE.replace(b"Mail Delivery System", b'"Your Bank"'), ""),
         (BOUNCE.replace(b"auto-replied", b"no"), ""),
         (BOUNCE.replace(b"Auto-Submitted", b"X-Auto-Submitted"), ""),
         (BOUNCE.replace(b"multipart/report", b"multipart/mixed"), ""),
-        (BOUNCE.replace(b"From", b"From: <a@b.example>\r\nFrom"), ""),
+        (BOUNCE.replace(b"=delivery-status", b"=disposition-notification"), ""),
+        (BOUNCE.replace(b" report-type=delivery-status;", b""), ""),
+        (BOUNCE.replace(b"From", b"From: <a@b.example>\r\nFrom", 1), ""),
     ],
 )
 def test_what_only_looks_like_a_bounce(content: bytes, sender: str) -> None:
-    refused(judge(content, direction=INCOMING, sender=sender)[0], "not an OpenPGP")
+    refused(judge(content, direction=INCOMING, sender=sender)[0], "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        BOUNCE.replace(b"message/delivery-status", b"text/html"),
+        BOUNCE.replace(b"text/plain", b"text/html"),
+        BOUNCE.replace(b"text/rfc822-headers", b"application/octet-stream"),
+        BOUNCE.replace(b"Final-Recipient", b"X-Final"),
+        BOUNCE.replace(b"Action: failed", b"Action: pay"),
+        BOUNCE.replace(b"--b--\r\n", b"--b\r\n\r\nmore\r\n--b--\r\n"),
+        BOUNCE + TEXT,
+        BOUNCE.removesuffix(b"--b--\r\n"),
+        BOUNCE.replace(b"could not", b"could not " * 20_000),
+    ],
+)
+@pytest.mark.parametrize("step", [0, 997])
+def test_a_bounce_has_the_parts_of_one(content: bytes, step: int) -> None:
+    refused(judge(content, direction=INCOMING, sender="", step=step)[0], "delivery report")
+
+
+def test_no_bare_line_end_in_a_bounce() -> None:
+    reply, _ = judge(BOUNCE.replace(b"delivered.", b"deli\nvered."), direction=INCOMING, sender="")
+    assert reply is not None
+    assert reply.code == 554
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in SPOOFED.values() if b"mallory@relay.example <" not in line][1:]
+)
+def test_incoming_mail_has_one_author_too(line: bytes) -> None:
+    content = message(headers=line + HEADERS.partition(b"\r\n")[2])
+    refused(judge(content, direction=INCOMING, sender="mallory@elsewhere.example")[0], "From")
+
+
+OWN = {
+    "our own": b"From: <alice@relay.example>\r\n",
+    "with a name": b'From: "Alice" <Alice@RELAY.example>\r\n',
+    "with a comment": b"From: alice@relay.example (hi)\r\n",
+    "two, one of them ours": b"From: <bob@elsewhere.example>, <alice@relay.example>\r\n",
+    "two headers": b"From: <bob@elsewhere.example>\r\nFrom: <alice@relay.example>\r\n",
+}
+
+
+@pytest.mark.parametrize("line", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("kind", [CONTENT_TYPE, b"Content-Type: text/plain\r\n"])
+def test_nobody_outside_writes_in_the_name_of_our_domain(line: bytes, kind: bytes) -> None:
+    headers = Headers.parse(line + kind)
+    with pytest.raises(Spoofed):
+        open_gate(headers, Envelope(None, ()), INCOMING, "relay.example")
+    bounce = BOUNCE.partition(b"\r\n\r\n")[0].replace(b"@mx.", b"@relay.") + b"\r\n"
+    with pytest.raises(Spoofed):
+        open_gate(Headers.parse(bounce), Envelope(None, ()), INCOMING, "relay.example")
+
+
+def test_others_do() -> None:
+    headers = Headers.parse(b"From: <bob@notrelay.example>\r\n" + CONTENT_TYPE)
+    open_gate(headers, Envelope(None, ()), INCOMING, "relay.example")
 
 
 def test_no_bounce_goes_out() -> None:
-    reply, _ = judge(BOUNCE, sender="mailer-daemon@relay.example")
+    reply, _ = judge(BOUNCE, sender="mailer-daemon@mx.example")
     refused(reply, "not an OpenPGP")
 
 
