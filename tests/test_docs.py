@@ -24,12 +24,23 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+def test_every_document_can_be_found_from_the_readme() -> None:
+    found, left = set(), [REPO / "README.md"]
+    while left:
+        document = left.pop()
+        if document not in found:
+            found.add(document)
+            targets = re.findall(r"\]\((?!https?:)([^)#]+\.md)", document.read_text())
+            left += [(document.parent / target).resolve() for target in targets]
+    assert set(DOCUMENTS) - found == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_modules_that_are_named_exist(document: Path) -> None:
     pattern = r"`((?:filtermail|doveauth|metadata|relay)(?:\.[a-z]+)+)`"
     for name in re.findall(pattern, document.read_text()):
-        if name == METADATA:
-            continue  # a file in a mailbox
+        if name == METADATA or name.endswith((".socket", ".service", ".lua", ".conf")):
+            continue  # a file's name
         path = REPO / name.replace(".", "/")
         parent = path.parent.with_suffix(".py")
         found = path.is_dir() or path.with_suffix(".py").exists()

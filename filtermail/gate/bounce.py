@@ -9,19 +9,17 @@ else.
 
 import re
 
+from filtermail.gate.content import DAEMON_NAMES, content_type
 from filtermail.gate.headers import Headers
 from filtermail.gate.mediatype import ContentType
 from filtermail.gate.verdict import Malformed, NotEncrypted
+from relay.address import Address
 
 MAX_OCTETS = 128 * 1024
 """Of a report's body. Postfix returns 50 KB of a message at most, Exim 100 KB."""
 
-_NAME = rb"(?:mail delivery (?:system|subsystem|service)|mailer-daemon|postmaster)"
-_DAEMON = re.compile(
-    rb'(?:"?' + _NAME + rb'"?[ \t]*)?<(mailer-daemon@[^\s<>()",;:]+)>'
-    rb"|(mailer-daemon@[^\s<>()\",;:]+)(?:[ \t]*\(" + _NAME + rb"\))?",
-    re.IGNORECASE,
-)
+# Names that mail servers give themselves, before the address or in a comment behind it.
+_NAMES = re.compile(rb'(?:"?' + DAEMON_NAMES + rb'"?[ \t]*)?<[^<>]+>|[^<>]+', re.IGNORECASE)
 _STATUS = (b"message/delivery-status", b"message/global-delivery-status")
 _RETURNED = (
     b"message/rfc822", b"text/rfc822-headers", b"message/global", b"message/global-headers",
@@ -32,18 +30,16 @@ _REQUIRED = (
 )
 
 
-def daemon(headers: Headers) -> bytes | None:
-    """Return the address of the mail server that reports, None if this is no report's header."""
-    try:
-        match = _DAEMON.fullmatch(headers.one(b"from") or b"")
-        content = ContentType.parse(headers.one(b"content-type") or b"text/plain")
-        automatic = (headers.one(b"auto-submitted") or b"no").lower() != b"no"
-    except Malformed:
-        return None
-    report = content.parameters.get(b"report-type", b"").lower() == b"delivery-status"
-    if match is None or not automatic or not report or content.media != b"multipart/report":
-        return None
-    return match[1] or match[2]
+def is_report(headers: Headers, writer: Address) -> bool:
+    """Return whether a header block with that author is a delivery report's; raises Malformed."""
+    content = content_type(headers)
+    return (
+        writer.local == "mailer-daemon"
+        and _NAMES.fullmatch(headers.one(b"from") or b"") is not None
+        and (headers.one(b"auto-submitted") or b"no").lower() != b"no"
+        and content.media == b"multipart/report"
+        and content.parameters.get(b"report-type", b"").lower() == b"delivery-status"
+    )
 
 
 class Bounce:

@@ -11,9 +11,12 @@ from filtermail.gate.mediatype import ContentType
 from filtermail.gate.verdict import Malformed, NotEncrypted
 from relay.address import Address, InvalidAddress
 
-# A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone.
+DAEMON_NAMES = rb"(?:mail delivery (?:system|subsystem|service)|mailer-daemon|postmaster)"
+# A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone;
+# or as Postfix writes its own: the address and a name in a comment.
 _FROM = re.compile(
     rb'(?:(?:[^"<>,;:()@\\\0\r\n]++|"(?:[^"\\\0\r\n]|\\[ -~])*+")*+<([^<>]+)>|([^<>,;:()"\s]+))'
+    rb"|((?i:mailer-daemon)@[^<>,;:()\"\s]+)[ \t]+\((?i:" + DAEMON_NAMES + rb")\)"
 )
 # A comment may name the program (RFC 2045, 4).
 _MIME_VERSION = re.compile(rb"1\.0(?: *\([ -'*-~]*\))?")
@@ -54,4 +57,4 @@ def author_text(headers: Headers) -> bytes:
     match = _FROM.fullmatch(value) if value is not None else None
     if match is None:
         raise Malformed("no From header with exactly one address")
-    return match[1] or match[2]
+    return match[1] or match[2] or match[3]

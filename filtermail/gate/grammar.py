@@ -8,7 +8,7 @@ is no state in which bytes are skipped because nobody asked about them.
 What may pass, by direction:
 
     outgoing   encrypted, or a legacy securejoin request; From is the envelope sender
-    incoming   the same from one author who is none of ours, and delivery reports; of encrypted
+    incoming   the same from one author, and delivery reports; of encrypted
                messages also what other programs write
 
 Everything else is NotEncrypted, which the owner of a mailbox may allow (for incoming mail only:
@@ -18,8 +18,9 @@ Everything else is NotEncrypted, which the owner of a mailbox may allow (for inc
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
-from filtermail.gate.bounce import Bounce, daemon
+from filtermail.gate.bounce import Bounce, is_report
 from filtermail.gate.content import (
     author,
     author_text,
@@ -45,7 +46,6 @@ _PARAMETERS = {
     b"protected-headers": re.compile(rb"v1"),
     b"format": re.compile(rb"flowed"),
 }
-_OWN = "Mail from this domain is taken from its own users only, after a login"
 
 
 class Direction(Enum):
@@ -63,17 +63,34 @@ class Envelope:
     recipients: tuple[Address, ...]
 
 
+class Body(Protocol):
+    """What judges a body as it comes. Each method raises Refusal."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Take the next octets, dots undone; a CR is never cut from its LF."""
+
+    def finish(self) -> None:
+        """The body has ended."""
+
+    def whole(self, data: bytes, /) -> None:
+        """Judge a body that is all at hand, in place of `feed` and `finish`."""
+
+
 class Everything:
     """A body that may be anything: cleartext that its recipients take."""
 
     def feed(self, data: bytes) -> None:
-        """Take it as it is."""
+        """Raise Malformed at a bare CR or LF, which the next server might take for a line's end."""
+        ends = data.count(b"\r\n")
+        if data.count(b"\n") != ends or data.count(b"\r") != ends:
+            raise Malformed("a line that ends in a bare CR or LF")
 
     def finish(self) -> None:
         """It may end anywhere."""
 
     def whole(self, data: bytes) -> None:
-        """Take all of it."""
+        """As `feed`."""
+        self.feed(data)
 
 
 class Encrypted:
@@ -105,26 +122,15 @@ class Encrypted:
         return self._grammar
 
 
-Body = Encrypted | Machine | Bounce | Everything
-"""`feed` and then `finish`, or `whole` alone, judge a body."""
-
-
-def open_gate(
-    headers: Headers, envelope: Envelope, direction: Direction, own_domain: str = ""
-) -> Body:
-    """Judge a header block; return what is to judge the body. Raises Refusal.
-
-    `own_domain` is the relay's, as `relay.address.parse_domain` spells it: from outside nobody
-    writes in its name. Without one this is not looked at.
-    """
+def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Body:
+    """Judge a header block; return what is to judge the body. Raises Refusal."""
     if direction is Direction.OUTGOING:
         _check_sender(headers, envelope)
-    elif envelope.sender is None and (reporter := daemon(headers)) is not None:
-        _check_foreign(reporter.rpartition(b"@")[2].decode("utf-8", "replace"), own_domain)
-        return Bounce(_boundary(headers))
-    else:
-        _check_incoming_author(headers, own_domain)
     try:
+        if direction is Direction.INCOMING:
+            writer = author(headers)
+            if envelope.sender is None and is_report(headers, writer):
+                return Bounce(content_type(headers).boundary())
         return _body(headers, strict=direction is Direction.OUTGOING)
     except Malformed as fault:
         # Ambiguous headers are acceptable for recipients who opted in to cleartext.
@@ -166,13 +172,6 @@ def _join_request(headers: Headers, content: ContentType, kind: bytes) -> Body:
     raise NotEncrypted("a securejoin request that is not text/plain")
 
 
-def _boundary(headers: Headers) -> bytes:
-    try:
-        return content_type(headers).boundary()
-    except Malformed as fault:
-        raise NotEncrypted(str(fault)) from None
-
-
 def _check_sender(headers: Headers, envelope: Envelope) -> None:
     try:
         # The same spelling, case apart, is the same address, and cheaper to compare than to parse.
@@ -184,21 +183,3 @@ def _check_sender(headers: Headers, envelope: Envelope) -> None:
         raise Spoofed(str(fault)) from None
     if address != envelope.sender:
         raise Spoofed("The From header is not the envelope sender")
-
-
-def _check_incoming_author(headers: Headers, own_domain: str) -> None:
-    """Raise NotEncrypted without exactly one author, Spoofed where it claims to be ours."""
-    try:
-        address = author(headers)
-    except Malformed as fault:
-        # Whatever a client makes of it, it must not make a local user of it.
-        for value in headers.all(b"from"):
-            if own_domain and own_domain.encode() in value.lower():
-                raise Spoofed(_OWN) from None
-        raise NotEncrypted(str(fault)) from None
-    _check_foreign(address.domain, own_domain)
-
-
-def _check_foreign(domain: str, own_domain: str) -> None:
-    if own_domain and domain.lower() == own_domain:
-        raise Spoofed(_OWN)

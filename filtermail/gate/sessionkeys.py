@@ -44,7 +44,7 @@ _ALGORITHMS = {
     35: _Size(32 + 1088 + 1 + 24, 32 + 1088 + 2 + 40),  # ML-KEM-768 with X25519
     36: _Size(56 + 1568 + 1 + 24, 56 + 1568 + 2 + 40),  # ML-KEM-1024 with X448
 }
-_UNKNOWN = _Size(16, 2048)
+_UNKNOWN = _Size(40, 2048)
 _WHOLE = {PKESK: _Size(12, 2100), SKESK: _Size(12, 160)}
 _VERSIONS = {PKESK: range(3, 10), SKESK: range(4, 10)}
 # First octets of headers in the legacy format with one or two octets of length (4.2.2), and where

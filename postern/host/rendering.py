@@ -1,5 +1,6 @@
 """Renders the configuration templates that the package carries."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,14 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
     trim_blocks=True,
 )
+
+
+def posix_regexp(text: str) -> str:
+    """A pattern of regexp_table(5) that matches a domain or address literal to the letter."""
+    return re.sub(r"[.\[\]]", r"\\\g<0>", text)
+
+
+_ENVIRONMENT.filters["posix_regexp"] = posix_regexp
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:

@@ -43,6 +43,41 @@ def test_a_foreign_envelope_sender_is_refused(sandbox: Sandbox, login: Login, ad
     assert (code, text[:5]) == (553, "5.7.1")
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        # Postfix splits what the map returns at blanks and commas: each part was an owner.
+        '"ceo {own} "@bank.example',
+        '" {own} 0"@bank.example',
+        '"x,{own},x"@bank.example',
+        '"{own}"@bank.example',
+        "{own}@bank.example",
+        "{local}%bank.example@{domain}",
+        "{local}@bank.example",
+        "{local}@sub.{domain}",
+    ],
+)
+def test_no_sender_but_a_plain_address_of_this_relay(
+    sandbox: Sandbox, login: Login, form: str
+) -> None:
+    local, _, domain = login.address.partition("@")
+    sender = form.format(own=login.address, local=local, domain=domain)
+    with Smtp(sandbox.ports, login) as smtp:
+        smtp.ehlo()
+        code, _ = smtp.docmd(f"MAIL FROM:<{sender}>")
+        if code == 250:  # Postfix judges the sender at RCPT
+            code, _ = smtp.docmd(f"RCPT TO:<{login.address}>")
+    assert code in (501, 553)
+
+
+def test_no_delivery_reports_are_promised(sandbox: Sandbox, login: Login) -> None:
+    with Smtp(sandbox.ports, login) as smtp:
+        smtp.ehlo()
+        assert not smtp.has_extn("dsn")
+        assert smtp.docmd(f"MAIL FROM:<{login.address}>")[0] == 250
+        assert smtp.docmd(f"RCPT TO:<{login.address}> NOTIFY=SUCCESS")[0] == 501
+
+
 def test_a_foreign_from_header_is_refused(sandbox: Sandbox, login: Login) -> None:
     other = fresh_login(sandbox.domain)
     with Smtp(sandbox.ports, login) as smtp:

@@ -14,7 +14,7 @@ import pytest
 
 from filtermail.gate.grammar import Direction, Envelope
 from filtermail.gate.headers import MAX_BLOCK
-from filtermail.gate.message import Message
+from filtermail.gate.trial import Trial
 from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from tests.filtermail.gate.building import (
@@ -102,7 +102,7 @@ def test_twice_the_octets_twice_the_work(
     check_work(twice, direction, step)
 
 
-def held(judged: Message) -> int:
+def held(judged: Trial) -> int:
     """The octets that a message holds in memory, with all that hangs on it."""
     seen: set[int] = set()
     waiting: list[object] = [judged]
@@ -129,7 +129,7 @@ def test_no_more_is_held_than_a_header_block_and_a_line(
     step = 3001
     wire = stuffed(shape(100_000)) + b".\r\n"
     head = wire.index(b"\r\n\r\n")
-    judged = Message(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
+    judged = Trial(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
     for at in range(0, len(wire), step):
         with contextlib.suppress(Refusal):
             judged.feed(wire[at : at + step])

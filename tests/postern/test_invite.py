@@ -74,7 +74,7 @@ def test_no_expiry(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0h", "1970-01-01", "1970-01-02"])
 def test_one_that_nobody_could_use_is_not_made(config: Path, text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is past"):
+    with pytest.raises(typer.BadParameter, match="is in the past"):
         expiry(text, 86_400)
     done = invite(config, "create", "--expires", text)
     assert (done.returncode, done.stdout) == (2, "")

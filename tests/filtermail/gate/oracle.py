@@ -24,7 +24,7 @@ EMPTY_LINES = 4
 """As many in a row are taken for what programs write; more would be a message of their own."""
 
 
-class Unaccounted(AssertionError):  # noqa: N818 - it is what is left over, not an error of ours
+class Unaccounted(AssertionError):
     """Something in an accepted message that is no token of the grammar."""
 
 
@@ -56,7 +56,7 @@ def cleansed(content: bytes) -> bytes:
     """The header block that a relay lets out for this message (docs/headers.md), empty line too."""
     fields = _fields(content.partition(CRLF + CRLF)[0].split(CRLF))
     author = next(field.value for field in fields if field.name == b"from")
-    author = author.rpartition(b"<")[2].removesuffix(b">")
+    author = re.sub(rb"[ \t]+\([^()]*\)\Z", b"", author.rpartition(b"<")[2].removesuffix(b">"))
     out: dict[bytes, bytes] = {}
     for field in fields:
         if field.name not in out and (value := _left(field, author)) is not None:
@@ -609,7 +609,7 @@ def _check_session_key(packet: _Packet) -> int:
         _require(known and len(body) >= before, f"a fingerprint: {body[:40]!r}")
     algorithm, key = body[before - 1], body[before:]
     if body[0] not in (3, 6) or algorithm not in _SIZES:
-        _require(16 <= len(key) <= 2048, f"a key of an unknown algorithm: {len(key)} octets")
+        _require(40 <= len(key) <= 2048, f"a key of an unknown algorithm: {len(key)} octets")
         return len(body)
     least, most = _SIZES[algorithm]
     _require(least <= len(key) <= most, f"algorithm {algorithm}: {len(key)} octets")

@@ -8,7 +8,7 @@ import quopri
 import pytest
 
 from filtermail.gate.grammar import Direction
-from filtermail.gate.verdict import Reply
+from relay.smtp.reply import Reply
 from tests.filtermail.gate.building import (
     ARMOUR,
     CONTENT_TYPE,

@@ -1,0 +1,1 @@
+"""The benchmark of a group chat: real cores, real Postfix and Dovecot."""
