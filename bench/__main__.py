@@ -11,6 +11,8 @@ from bench.expire import command as expiry
 from bench.expire.run import NAME as EXPIRE
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
+from bench.gate import command as gating
+from bench.gate.run import NAME as GATE
 from bench.kill import command as killing
 from bench.kill.run import NAME as KILL
 from bench.push import command as pushing
@@ -29,6 +31,7 @@ def main() -> None:
 
 
 app.command(FILTER)(filtering.command)
+app.command(GATE)(gating.command)
 app.command(KILL)(killing.command)
 app.command(REST)(resting.command)
 app.command(AUTH)(auth.command)

@@ -8,7 +8,8 @@ is no state in which bytes are skipped because nobody asked about them.
 What may pass, by direction:
 
     outgoing   encrypted, or a legacy securejoin request; From is the envelope sender
-    incoming   the same, and bounces; of encrypted messages the boiler-plate of other programs too
+    incoming   the same from one author, and delivery reports; of encrypted
+               messages also what other programs write
 
 Everything else is NotEncrypted, which the owner of a mailbox may allow (for incoming mail only:
 `filtermail.gate.message`); what is Malformed or Spoofed nobody can.
@@ -19,8 +20,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from filtermail.gate.bounce import Bounce, is_report
 from filtermail.gate.content import (
-    ContentType,
     author,
     author_text,
     check_identity_encoding,
@@ -28,6 +29,7 @@ from filtermail.gate.content import (
     content_type,
 )
 from filtermail.gate.headers import Headers
+from filtermail.gate.mediatype import ContentType
 from filtermail.gate.mime import encrypted, join_request
 from filtermail.gate.reader import Machine, Reader
 from filtermail.gate.standard import standard_body
@@ -37,7 +39,13 @@ from relay.address import Address
 _INVITE = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _TEXT = {b"charset": b"utf-8", b"format": b"flowed", b"delsp": b"no"}
 _JOIN_REQUESTS = (b"vc-request", b"vg-request")
-_ENCRYPTED_PARAMETERS = {b"protocol", b"boundary"}
+# What encrypting programs write beside protocol and boundary, or gateways add.
+_PARAMETERS = {
+    b"charset": re.compile(rb"[A-Za-z0-9._-]{1,24}"),
+    b"micalg": re.compile(rb"pgp-[A-Za-z0-9-]{1,16}"),
+    b"protected-headers": re.compile(rb"v1"),
+    b"format": re.compile(rb"flowed"),
+}
 
 
 class Direction(Enum):
@@ -69,7 +77,7 @@ class Body(Protocol):
 
 
 class Everything:
-    """A body that may be anything: a bounce's, or cleartext that its recipients want."""
+    """A body that may be anything: cleartext that its recipients take."""
 
     def feed(self, data: bytes) -> None:
         """Raise Malformed at a bare CR or LF, which the next server might take for a line's end."""
@@ -115,12 +123,14 @@ class Encrypted:
 
 
 def open_gate(headers: Headers, envelope: Envelope, direction: Direction) -> Body:
-    """Judge a header block; what is to judge the body. Raises Refusal."""
+    """Judge a header block; return what is to judge the body. Raises Refusal."""
     if direction is Direction.OUTGOING:
-        _check_author(headers, envelope)
-    elif _is_bounce(headers, envelope):
-        return Everything()
+        _check_sender(headers, envelope)
     try:
+        if direction is Direction.INCOMING:
+            writer = author(headers)
+            if envelope.sender is None and is_report(headers, writer):
+                return Bounce(content_type(headers).boundary())
         return _body(headers, strict=direction is Direction.OUTGOING)
     except Malformed as fault:
         # Ambiguous headers are acceptable for recipients who opted in to cleartext.
@@ -134,13 +144,20 @@ def _body(headers: Headers, *, strict: bool) -> Body:
         check_identity_encoding(headers)
         if content.parameters.get(b"protocol", b"").lower() != b"application/pgp-encrypted":
             raise NotEncrypted("multipart/encrypted by another protocol than OpenPGP")
-        if strict and content.parameters.keys() != _ENCRYPTED_PARAMETERS:
-            raise NotEncrypted("a Content-Type with other parameters")
+        _check_parameters(content, strict=strict)
         return Encrypted(content.boundary(), strict=strict)
     kind = headers.one(b"secure-join")
     if kind in _JOIN_REQUESTS:
         return _join_request(headers, content, kind)
     raise NotEncrypted("not an OpenPGP encrypted message")
+
+
+def _check_parameters(content: ContentType, *, strict: bool) -> None:
+    for name, value in content.parameters.items():
+        if name not in (b"protocol", b"boundary"):
+            known = _PARAMETERS.get(name)
+            if strict or known is None or not known.fullmatch(value):
+                raise NotEncrypted("a Content-Type with other parameters")
 
 
 def _join_request(headers: Headers, content: ContentType, kind: bytes) -> Body:
@@ -155,7 +172,7 @@ def _join_request(headers: Headers, content: ContentType, kind: bytes) -> Body:
     raise NotEncrypted("a securejoin request that is not text/plain")
 
 
-def _check_author(headers: Headers, envelope: Envelope) -> None:
+def _check_sender(headers: Headers, envelope: Envelope) -> None:
     try:
         # The same spelling, case apart, is the same address, and cheaper to compare than to parse.
         text = author_text(headers).lower()
@@ -166,17 +183,3 @@ def _check_author(headers: Headers, envelope: Envelope) -> None:
         raise Spoofed(str(fault)) from None
     if address != envelope.sender:
         raise Spoofed("The From header is not the envelope sender")
-
-
-def _is_bounce(headers: Headers, envelope: Envelope) -> bool:
-    """A delivery report (RFC 3464; RFC 3834, 5), the one cleartext that has to come in."""
-    if envelope.sender is not None:
-        return False
-    try:
-        return (
-            author(headers).local == "mailer-daemon"
-            and (headers.one(b"auto-submitted") or b"no").lower() != b"no"
-            and content_type(headers).media == b"multipart/report"
-        )
-    except Malformed:
-        return False

@@ -14,15 +14,9 @@ each other.
 import binascii
 import re
 
-from filtermail.gate.packets import (
-    MAX_SESSION_KEYS,
-    PKESK,
-    SEIPD,
-    SEIPD_SMALLEST,
-    SKESK,
-    check_session_key,
-)
+from filtermail.gate.packets import SEIPD, SEIPD_SMALLEST
 from filtermail.gate.reader import MAX_EMPTY
+from filtermail.gate.sessionkeys import SessionKeys
 from filtermail.gate.verdict import NotEncrypted
 
 _EMPTY = rb"(?:\r\n){0,%d}" % MAX_EMPTY
@@ -32,9 +26,10 @@ _FRAME = re.compile(
     rb'Content-Type: application/pgp-encrypted(?:; charset="utf-8")?\r\n'
     rb"(?:Content-Description: PGP/MIME version identification\r\n)?" + _7BIT + rb"\r\n"
     rb"Version: 1\r\n" + _EMPTY + rb"--\1\r\n"
-    rb'Content-Type: application/octet-stream(?:; charset="utf-8"|; name="encrypted.asc";?)?\r\n'
+    rb'Content-Type: application/octet-stream(?:; name="encrypted\.asc")?'
+    rb'(?:; (?:\r\n\t)?charset="utf-8")?;?\r\n'
     rb"(?:Content-Description: OpenPGP encrypted message\r\n)?"
-    rb'(?:Content-Disposition: inline; filename="encrypted.asc";?\r\n)?' + _7BIT + rb"\r\n"
+    rb'(?:Content-Disposition: inline; filename="encrypted\.asc";?\r\n)?' + _7BIT + rb"\r\n"
     rb"-----BEGIN PGP MESSAGE-----\r\n\r\n"
 )  # fmt: skip
 _END = b"-----END PGP MESSAGE-----\r\n"
@@ -64,11 +59,12 @@ def _decoded(data: bytes) -> bytes | None:
     width = data.find(b"\r\n")
     if width not in _WIDTHS:
         return None
-    full = len(data) // (width + 2)
+    full, rest = divmod(len(data), width + 2)
     text = data.replace(b"\r\n", b"")
-    lines = -(-len(data) // (width + 2))
+    # A last line of two octets would be an empty one.
     regular = (
-        len(text) == len(data) - 2 * lines
+        rest != 2
+        and len(text) == len(data) - 2 * (full + (rest > 0))
         and data.endswith(b"\r\n")
         and data[width :: width + 2] == b"\r" * full
         and data[width + 1 :: width + 2] == b"\n" * full
@@ -90,26 +86,20 @@ def _decoded(data: bytes) -> bytes | None:
 
 def _framed(octets: bytes) -> bool:
     """Return whether this is session keys and one encrypted packet, all of definite lengths."""
-    at, size = 0, len(octets)
     try:
-        for _ in range(MAX_SESSION_KEYS + 1):
-            tag, length = octets[at] - 0xC0, octets[at + 1]
-            if length < 192:
-                at += 2
-            elif length < 224:
-                length = (length - 192 << 8) + octets[at + 2] + 192
-                at += 3
-            elif length == 255:
-                length = int.from_bytes(octets[at + 2 : at + 6], "big")
-                at += 6
-            else:
-                return False
-            if tag == SEIPD:
-                return at + length == size and length >= SEIPD_SMALLEST.get(octets[at], size)
-            if tag not in (PKESK, SKESK):
-                return False
-            check_session_key(tag, length, octets[at : at + 3])
-            at += length
-    except (IndexError, NotEncrypted):
-        pass
-    return False
+        at = SessionKeys().step_over(octets, 0)
+    except NotEncrypted:
+        return False
+    rest = len(octets) - at
+    if rest < 8 or octets[at] != 0xC0 | SEIPD:
+        return False
+    length = octets[at + 1]
+    if length < 192:
+        header = 2
+    elif length < 224:
+        header, length = 3, (length - 192 << 8) + octets[at + 2] + 192
+    else:
+        header, length = 6, int.from_bytes(octets[at + 2 : at + 6], "big")
+        if octets[at + 1] != 255:
+            return False
+    return header + length == rest and length >= SEIPD_SMALLEST.get(octets[at + header], rest)

@@ -61,7 +61,7 @@ def test_the_header_is_named() -> None:
 
 
 def test_who_sends_it_and_which_way_it_goes() -> None:
-    content = message(preamble=b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n")
+    content = message(armour=armoured(seipd(), headers=b"Comment: hello\r\n"))
     assert not explain(content, OUTGOING, LIMIT).accepted
     assert explain(content, Direction.INCOMING, LIMIT).accepted
     other = explain(message(), OUTGOING, LIMIT, Address.parse("mallory@relay.example"))

@@ -46,7 +46,8 @@ def test_headers_that_tell_do_not_go_out() -> None:
         b"Received: from phone (unknown [192.0.2.7]) by relay.example\r\n"
         b"User-Agent: Phone/7\r\nX-Mailer: Phone\r\nX-Originating-IP: 192.0.2.7\r\n"
         b"Subject: lunch\r\n at noon\r\nBcc: <carol@relay.example>\r\nX-Note: y\r\n"
-        b"Chat-Version: 1.0\r\nAutocrypt: addr=a; keydata=b\r\nList-Id: <c>\r\nIn-Reply-To: <d>\r\n"
+        b"Chat-Version: 1.0\r\nAutocrypt: addr=a; keydata=b\r\nList-Id: <c>\r\n"
+        b"In-Reply-To: <d@e>\r\n"
     )
     base = HEADERS.replace(b"Subject: [...]\r\n", b"")
     named = base.replace(b"From: ", b"From: Alice from the Bakery ").replace(b"1.0", b"1.0 (Phone)")
@@ -54,8 +55,7 @@ def test_headers_that_tell_do_not_go_out() -> None:
     assert reply is None
     head = out.partition(b"\r\n\r\n")[0] + b"\r\n"
     assert head == (
-        b"Subject: [...]\r\nChat-Version: 1.0\r\nAutocrypt: addr=a; keydata=b\r\n"
-        b"List-Id: <c>\r\nIn-Reply-To: <d>\r\n" + base + CONTENT_TYPE
+        b"Subject: [...]\r\nChat-Version: 1.0\r\nIn-Reply-To: <d@e>\r\n" + base + CONTENT_TYPE
     )
 
 

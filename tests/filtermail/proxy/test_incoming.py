@@ -9,7 +9,7 @@ import pytest
 from filtermail.gate.grammar import Direction
 from relay.mailbox.directory import ENFORCE, MARK, PASSWORD, prepare_root
 from relay.owner import Owner
-from tests.filtermail.gate.building import message
+from tests.filtermail.gate.building import bounce, message
 from tests.filtermail.proxy.conftest import DOMAIN, Connect, MakeMailbox, Start
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import Reinject
@@ -26,13 +26,7 @@ CLEARTEXT = (
     b"\r\n"
     b".hello\r\n..\r\n\xff\xfe\0 tab\t \r\n\r\n"
 )
-BOUNCE = (
-    b"From: Mail Delivery System <MAILER-DAEMON@other.example>\r\n"
-    b"Subject: Undelivered Mail Returned to Sender\r\n"
-    b"Auto-Submitted: auto-replied\r\n"
-    b'Content-Type: multipart/report; report-type=delivery-status; boundary="x"\r\n'
-    b"\r\n--x\r\n\r\nsorry\r\n--x--\r\n"
-)
+BOUNCE = bounce()
 
 
 @pytest.fixture

@@ -6,17 +6,12 @@ import socket
 import pytest
 
 from filtermail.gate.grammar import Direction
-from tests.filtermail.gate.building import SENDER, message
+from tests.filtermail.gate.building import SENDER, bounce, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, MakeMailbox, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
 
-BOUNCE = (
-    b"From: mailer-daemon@other.example\r\n"
-    b"Auto-Submitted: auto-replied\r\n"
-    b"Content-Type: multipart/report; boundary=x\r\n"
-    b"\r\n"
-)
+BOUNCE = bounce()
 
 
 def unbuffered(client: Client) -> None:
@@ -102,7 +97,7 @@ async def test_the_end_cut_at_each_place(cut: int, client: Client, reinject: Rei
     assert arrived.content == message()
 
 
-DOTTED = BOUNCE + b".\r\n..\r\n.a\r\n...\r\nb.\r\n \r\n.\r\n"
+DOTTED = bounce(b".\r\n..\r\n.a\r\n...\r\nb.\r\n \r\n.\r\n")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 1000])

@@ -3,7 +3,7 @@
 import pytest
 
 from filtermail.gate.grammar import Direction
-from tests.filtermail.gate.building import HEADERS, SENDER, message
+from tests.filtermail.gate.building import HEADERS, SENDER, bounce, message
 from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, MakeMailbox, Start, submit
 from tests.filtermail.proxy.dialogue import EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
@@ -35,12 +35,11 @@ async def test_stuffed_dots_do_not_count_in_a_body(
     start: Start, connect: Connect, mailbox: MakeMailbox
 ) -> None:
     mailbox(f"alice@{DOMAIN}")
-    headers = b"From: mailer-daemon@x.example\r\nAuto-Submitted: auto-replied\r\n"
-    content = headers + b"Content-Type: multipart/report; boundary=x\r\n\r\n" + b".\r\n" * 1000
+    content = bounce(b".\r\n" * 1000)
     client = await connect(await start(Direction.INCOMING, max_message_size=len(content)))
     reply = await client.submit(content, "", [f"alice@{DOMAIN}"])
     assert reply.code == 250
-    reply = await client.submit(content + b".\r\n", "", [f"alice@{DOMAIN}"])
+    reply = await client.submit(bounce(b".\r\n" * 1001), "", [f"alice@{DOMAIN}"])
     assert reply.code == 552
 
 
