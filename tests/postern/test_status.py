@@ -18,9 +18,8 @@ from prometheus_client.exposition import generate_latest
 from postern.status import reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
-from relay.life import metrics
+from relay.life.metrics import MetricsServer
 from relay.life.sockets import open_unix
-from relay.life.webserver import WebServer
 from tests.postern.commandline import Done, postern
 
 
@@ -48,7 +47,7 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
     ready = threading.Event()
 
     async def serve() -> None:
-        server = WebServer(metrics.application(registry))
+        server = MetricsServer(registry)
         await server.start(open_unix(path))
         ready.set()
         await ended.wait()
