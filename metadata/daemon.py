@@ -16,11 +16,9 @@ from metadata.push.queue import SqlitePushQueue
 from metadata.tokens.files import FileTokenStore
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
-from relay.life import metrics
-from relay.life.metrics import METRICS
+from relay.life.metrics import METRICS, MetricsServer
 from relay.life.service import Listeners, owner_of
 from relay.life.sockets import serve
-from relay.life.webserver import WebServer
 from relay.mailbox.directory import Mailboxes
 
 SOCKET = "socket"
@@ -45,12 +43,10 @@ async def run(
     notifier = Notifier(
         lambda: _connect(config.push_gateway, most), queue, tokens, figures, Settings(most=most)
     )
-    servers: dict[str, DictServer | WebServer] = {
+    servers: dict[str, DictServer | MetricsServer] = {
         SOCKET: DictServer(MetadataHandler(config, tokens), serve),
         NOTIFY: DictServer(DeliveryHandler(tokens, queue, notifier.wake, nudger.soon), serve),
-        METRICS: WebServer(
-            metrics.application(figures.registry, lambda: _count_backlog(queue, figures))
-        ),
+        METRICS: MetricsServer(figures.registry, lambda: _count_backlog(queue, figures)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     delivering = asyncio.ensure_future(notifier.run())

@@ -14,7 +14,8 @@ from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
 from metadata.push.queue import FILE
 from metadata.push.table import PushTable
-from relay.mailbox.directory import ENFORCE, METADATA
+from relay.mailbox.directory import ENFORCE, METADATA, prepare_root
+from relay.owner import Owner
 
 DOMAIN = "relay.example"
 TOKEN_OCTETS = 300
@@ -36,7 +37,7 @@ class Stand:
         self._directory = directory
         self._state = directory / "state"
         self._mail = directory / "mail"
-        self._mail.mkdir()
+        prepare_root(self._mail, Owner(os.geteuid(), os.getegid()))
 
     def mailboxes(self, kind: str, count: int) -> list[str]:
         """Make so many addresses with a token each; `kind` begins their names."""

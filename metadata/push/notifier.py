@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from metadata.push.backoff import TOKEN_FAILURES, next_due
@@ -70,6 +70,8 @@ class Notifier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[str] = Counter()
         self._changed = asyncio.Event()
+        # Whether there may be more that is due, which only waits for an answer to make room.
+        self._starved = True
         figures.in_flight.set_function(lambda: self._under_way.total())
         figures.shut.set_function(lambda: self._breaker.is_shut)
 
@@ -99,16 +101,19 @@ class Notifier:
     async def _deliver_due(self) -> None:
         """Start what is due, then wait until there may be more to do."""
         self._changed.clear()
+        self._starved = True
         room = self._breaker.room(self._monotonic(), self._under_way.total())
         wait: float | None = None
         if self._gateway is None and (await self._queue.backlog())[0]:
             self._gateway = await self._connect()
         if room and self._gateway is not None:
-            claim = await self._claim(room)
+            passed_over = self._passed_over()
+            claim = await self._claim(room, passed_over)
             for push in claim.pushes:
                 self._start(self._gateway, push)
             if len(claim.pushes) == room:
                 return
+            self._starved = self._breaker.is_shut or bool(passed_over)
             if claim.next_due is not None:
                 wait = claim.next_due - self._clock()
         elif (probe := self._breaker.next_probe(self._under_way.total())) is not None:
@@ -119,18 +124,23 @@ class Notifier:
             async with asyncio.timeout(wait):
                 await self._changed.wait()
 
-    async def _claim(self, room: int) -> Claim:
+    def _busy(self) -> list[str]:
+        return [who for who, count in self._under_way.items() if count >= OF_ONE_ADDRESS]
+
+    def _passed_over(self) -> list[str]:
+        """Who is served last, or not now."""
+        return [*self._busy(), *self._breaker.suspects]
+
+    async def _claim(self, room: int, passed_over: Sequence[str]) -> Claim:
         breaker, now = self._breaker, self._clock()
         if breaker.is_shut:
             return await self._queue.claim_probe(now, breaker.failing, breaker.taken)
-        busy = [who for who, count in self._under_way.items() if count >= OF_ONE_ADDRESS]
+        claim = await self._queue.claim(now, room, passed_over)
         suspects = breaker.suspects
-        claim = await self._queue.claim(now, room, [*busy, *suspects])
-        # Suspects are served last, and have a part of the room only.
-        theirs = sum(self._under_way[who] for who in self._under_way if who in suspects)
+        theirs = sum(count for who, count in self._under_way.items() if who in suspects)
         left = min(room - len(claim.pushes), breaker.room_of_suspects - theirs)
         if suspects and left > 0:
-            more = await self._queue.claim(now, left, busy)
+            more = await self._queue.claim(now, left, self._busy())
             claim = Claim([*claim.pushes, *more.pushes], more.next_due)
         return claim
 
@@ -151,7 +161,8 @@ class Notifier:
                 del self._under_way[push.address]
         try:
             outage_is_over = self._judge(push, answer)
-            self.wake()
+            if self._starved:
+                self.wake()
             await self._settle(push, answer)
             if outage_is_over:
                 await self._queue.hurry()

@@ -67,18 +67,16 @@ AND address NOT IN (SELECT value FROM json_each(:passed_over))
 """
 # Each of the three by its index alone; of those that waited, the ones that waited longest.
 _DUE = f"""
-SELECT {_COLUMNS} FROM push WHERE id IN (
-    SELECT id FROM (
-        SELECT * FROM (
-            SELECT queued, id FROM push WHERE due = 0 AND {_FREE} ORDER BY queued DESC LIMIT :most
-        ) UNION ALL SELECT * FROM (
-            SELECT queued, id FROM push WHERE due > 0 AND due <= :now AND {_FREE}
-            ORDER BY due LIMIT :most
-        ) UNION ALL SELECT * FROM (
-            SELECT queued, id FROM push WHERE due > 0 AND due > :far AND {_FREE} LIMIT :most
-        )
-    ) ORDER BY queued DESC, id DESC LIMIT :most
-) ORDER BY queued DESC, id DESC
+SELECT {_COLUMNS} FROM (
+    SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due = 0 AND {_FREE} ORDER BY queued DESC LIMIT :most
+    ) UNION ALL SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due > 0 AND due <= :now AND {_FREE}
+        ORDER BY due LIMIT :most
+    ) UNION ALL SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due > 0 AND due > :far AND {_FREE} LIMIT :most
+    )
+) ORDER BY queued DESC, id DESC LIMIT :most
 """  # noqa: S608 - made of our own text only
 # Every row that is due is looked at: some tens of milliseconds per hundred thousand, for a probe.
 _PROBE = f"""

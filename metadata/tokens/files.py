@@ -2,7 +2,8 @@
 
 1. Reading never writes. A change is read, made and put in place by a new file renamed over the old.
 2. A change holds the mailbox's directory by a descriptor: if the mailbox is set aside or deleted
-   meanwhile, the change goes with it. No directory is ever made here.
+   meanwhile, the change goes with it. No directory is ever made here. While the disk of all
+   mailboxes is not mounted, tokens are not available, which is not the same as that there are none.
 3. The work is done in threads, because these files are on the disk that all mail is on. A mailbox
    has at most one thread at a time, so a mailbox that hangs costs one thread and delays nobody
    else; a caller waits for a bounded time. This also orders the changes of one file: no other
@@ -88,7 +89,8 @@ class FileTokenStore:
     async def _run(self, user: str, work: Callable[[Path], T]) -> T:
         """Do `work` on the mailbox of `user`, in a thread and in its turn."""
         path = self._mailbox(user).path
-        turn = self._turns.setdefault(path, asyncio.Lock())
+        if (turn := self._turns.get(path)) is None:
+            turn = self._turns[path] = asyncio.Lock()
         try:
             async with asyncio.timeout(self._patience):
                 await turn.acquire()
@@ -101,7 +103,9 @@ class FileTokenStore:
     def _begin(
         self, path: Path, work: Callable[[Path], T], turn: asyncio.Lock
     ) -> "asyncio.Future[T]":
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads, _while_mounted, self._mailboxes, work, path
+        )
 
         def ended(done: "asyncio.Future[T]") -> None:
             # Here and not in the caller, which may have given up before the thread has ended.
@@ -125,6 +129,19 @@ class FileTokenStore:
 
 
 # What follows runs in a thread.
+
+
+def _while_mounted(mailboxes: Mailboxes, work: Callable[[Path], T], path: Path) -> T:
+    """Do `work`; raises NotMounted if the mailbox is missing because all are."""
+    try:
+        result = work(path)
+    except NoMailbox:
+        mailboxes.check_mounted()
+        raise
+    if result == ():
+        # No tokens: there may be a mailbox without any, or no mailbox in sight.
+        mailboxes.check_mounted()
+    return result
 
 
 def _valid(mailbox: Path, now: int) -> tuple[str, ...]:

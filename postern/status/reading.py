@@ -11,7 +11,7 @@ SECONDS = 3.0
 """For each step of the answer; a daemon that is well takes milliseconds."""
 MAX_OCTETS = 4 << 20
 _PATH = "/metrics"
-"""`relay.life.metrics.PATH`, repeated: that module loads aiohttp, at a tenth of a second."""
+"""`relay.life.metrics.PATH`, repeated: that module loads the metrics library."""
 
 
 class Silent(Exception):

@@ -15,7 +15,7 @@ from metadata.push.queue import FILE, SqlitePushQueue
 from metadata.tokens.files import FileTokenStore
 from relay.config import Config, parse_config
 from relay.life.sockets import open_unix
-from relay.mailbox.directory import Mailboxes
+from relay.mailbox.directory import Mailboxes, prepare_root
 from relay.owner import Owner
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE
@@ -42,7 +42,8 @@ def owner() -> Owner:
 def mail(tmp_path: Path) -> Path:
     """The directory of all mailboxes, with one of alice in it."""
     root = tmp_path / "mail"
-    (root / f"alice@{DOMAIN}").mkdir(parents=True)
+    prepare_root(root, Owner(os.geteuid(), os.getegid()))
+    (root / f"alice@{DOMAIN}").mkdir()
     return root
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from postern.host import dovecot
+from relay.mailbox.directory import prepare_root
+from relay.owner import Owner
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE, Daemon, daemon, dict_client, eventually, poll
 
@@ -127,9 +129,9 @@ def place(socket_dir: Path) -> Path:
     socket_dir.chmod(0o755)
     nobody = pwd.getpwnam("nobody")
     mailbox = socket_dir / "mail" / USER
-    mailbox.mkdir(parents=True)
-    for path in (mailbox.parent, mailbox):
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    prepare_root(mailbox.parent, Owner(nobody.pw_uid, nobody.pw_gid))
+    mailbox.mkdir()
+    os.chown(mailbox, nobody.pw_uid, nobody.pw_gid)
     return socket_dir
 
 

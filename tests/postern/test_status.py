@@ -20,9 +20,8 @@ from postern.options import RECORD
 from postern.status import parts, reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
-from relay.life import metrics
+from relay.life.metrics import MetricsServer
 from relay.life.sockets import open_unix
-from relay.life.webserver import WebServer
 from sandbox.certificate import ensure_certificate
 from tests.postern.commandline import Done, postern
 
@@ -51,7 +50,7 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
     ready = threading.Event()
 
     async def serve() -> None:
-        server = WebServer(metrics.application(registry))
+        server = MetricsServer(registry)
         await server.start(open_unix(path))
         ready.set()
         await ended.wait()

@@ -18,7 +18,7 @@ from metadata.tokens.files import GRAIN, FileTokenStore
 from metadata.tokens.protocol import NoMailbox, TokensUnavailable
 from metadata.tokens.tokenset import LIFETIME, InvalidToken, TokenSet
 from relay.mailbox import removal
-from relay.mailbox.directory import Mailboxes
+from relay.mailbox.directory import MARK, Mailboxes
 from relay.owner import Owner
 from tests.support import DEADLINE
 
@@ -110,7 +110,7 @@ async def test_only_for_mailboxes_that_exist(tokens: FileTokenStore, mail: Path,
     for change in (tokens.add(user, ["one"], NOW), tokens.remove(user, "one")):
         with pytest.raises(NoMailbox):
             await change
-    assert names(mail) == [ALICE]
+    assert names(mail) == [MARK, ALICE]
     assert names(mail.parent) == ["mail"]
 
 
@@ -257,7 +257,7 @@ async def test_a_mailbox_that_is_put_aside_meanwhile_takes_the_token_along(
     await change_while(
         monkeypatch, tokens.add(ALICE, ["one"], NOW), lambda: removal.set_aside(path)
     )
-    assert names(mail) == [removal.aside_of(path).name]
+    assert set(names(mail)) == {MARK, removal.aside_of(path).name}
     assert removal.bring_back(path)
     monkeypatch.undo()
     assert await tokens.valid(ALICE, NOW) == ("one",)
@@ -271,7 +271,7 @@ async def test_a_mailbox_that_is_removed_meanwhile_stays_removed(
         await change_while(
             monkeypatch, tokens.add(ALICE, ["one"], NOW), lambda: removal.remove(mail / ALICE)
         )
-    assert names(mail) == []
+    assert names(mail) == [MARK]
 
 
 async def test_an_address_made_anew_meanwhile_has_no_token_of_the_old_one(
@@ -302,7 +302,8 @@ async def test_sets_beside_expiry_resurrect_no_mailbox(tokens: FileTokenStore, m
             assert outcome is None or isinstance(outcome, NoMailbox)
         assert not (mail / ALICE).exists()
         for rest in mail.iterdir():
-            removal.delete_tree(rest)
+            if rest.name != MARK:
+                removal.delete_tree(rest)
 
 
 async def test_what_a_crash_left_behind_is_written_over(tokens: FileTokenStore, mail: Path) -> None:
@@ -321,6 +322,30 @@ async def test_a_link_in_the_drafts_place_is_not_followed(
     await tokens.add(ALICE, ["one"], NOW)
     assert precious.read_text() == "kept"
     assert stored(mail) == {"devicetoken": {"one": NOW}}
+
+
+@pytest.mark.parametrize("root_is_gone", [True, False])
+async def test_a_disk_that_is_not_mounted_is_temporary_and_gets_no_directory(
+    tokens: FileTokenStore, mail: Path, root_is_gone: bool
+) -> None:
+    """Its mount point may be there, empty, or not."""
+    await tokens.add(ALICE, ["one"], NOW)
+    mail.rename(mail.with_name("disk"))
+    if not root_is_gone:
+        mail.mkdir()
+    for refused in (
+        tokens.valid(ALICE, NOW),
+        tokens.add(ALICE, ["two"], NOW),
+        tokens.remove(ALICE, "one"),
+    ):
+        with pytest.raises(TokensUnavailable, match="mount the disk"):
+            await refused
+    assert mail.exists() is not root_is_gone
+    assert root_is_gone or names(mail) == []
+    if not root_is_gone:
+        mail.rmdir()
+    mail.with_name("disk").rename(mail)
+    assert await tokens.valid(ALICE, NOW) == ("one",)
 
 
 _WRITER = """
