@@ -4,8 +4,11 @@ import re
 
 from tests.hosts.relay import SERVICES, Relay
 
-MOST_MEGABYTES = 100.0
-"""For all four together, so that a host with 1 GB has room for Postfix, Dovecot and files."""
+MOST_MEGABYTES = 110.0
+"""For all four together: 95 to 100 are taken, and one more library would be noticed.
+
+The aim is 85. metadata imports aiohttp's server for its figures only, which is about 11 of them.
+"""
 
 
 def test_memory_at_rest(relay: Relay) -> None:
