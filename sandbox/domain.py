@@ -4,7 +4,7 @@ import ipaddress
 
 import typer
 
-from relay.config import KINDS
+from relay.config import KINDS, Mend
 
 _KIND = KINDS["mail_domain"]
 
@@ -16,11 +16,10 @@ def mail_domain(text: str) -> str:
     """
     try:
         domain: str = _KIND.parse(_literal(text))
+    except Mend as mend:
+        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed: {mend}") from None
     except ValueError:
         raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed") from None
-    if not domain.isascii():
-        # Postfix and certificates know A-labels only (RFC 5890).
-        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed, in ASCII{_hint(domain)}")
     return domain
 
 
@@ -31,10 +30,3 @@ def _literal(text: str) -> str:
     except ValueError:
         return text
     return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
-
-
-def _hint(domain: str) -> str:
-    try:
-        return f" ({domain.encode('idna').decode()})"
-    except UnicodeError:
-        return ""
