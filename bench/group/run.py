@@ -19,9 +19,9 @@ QUICK = 8
 PAUSE_SECONDS = 3.0
 NOTES = """\
 Ten real Delta Chat cores, one device each, are members of one group in a sandbox; one of them
-writes every three seconds. A *receipt* is one member's client showing one message; its time runs from
-`send_text` at the sender's core, so that both cores' own work is in it. *Deferred* are recipients
-that Postfix had to put off."""
+writes every three seconds. A *receipt* is one member's client showing one message; its time
+runs from `send_text` at the sender's core, so that both cores' own work is in it. *Deferred*
+are recipients that Postfix had to put off."""
 
 
 class Chat(Measured, frozen=True, kw_only=True):
