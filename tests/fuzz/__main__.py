@@ -55,7 +55,7 @@ def _run(target: str, seconds: int, folder: Path) -> int:
 
 def _by_atheris(atheris: Any, target: str, seconds: int, folder: Path) -> NoReturn:
     """Let libFuzzer lead; it ends the process itself."""
-    with atheris.instrument_imports(include=["filtermail"]):
+    with atheris.instrument_imports(include=["filtermail", "relay"]):
         check = check_of(target)
     known = CORPUS / target
     arguments = [sys.argv[0], str(folder / "found"), *([str(known)] if known.is_dir() else [])]
