@@ -44,7 +44,7 @@ def at_rest(code: Checkout) -> dict[str, Memory]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-bench-")))
         meters = {
             name: stack.enter_context(_running(name, arguments, probe, directory / "log", code))
-            for name, (arguments, probe) in _commands(directory).items()
+            for name, (arguments, probe) in _commands(directory, code).items()
         }
         time.sleep(SETTLE_SECONDS)
         return {
@@ -62,13 +62,16 @@ def _running(
         yield Meter(process.pid)
 
 
-def _commands(directory: Path) -> dict[str, tuple[list[str], Probe]]:
-    """Arguments and probe of each daemon; every checkout understands these arguments."""
+def _commands(directory: Path, code: Checkout) -> dict[str, tuple[list[str], Probe]]:
+    """Arguments and probe of each daemon, for this checkout and for the last release."""
     ports = choose_ports(None, DIRECTIONS)
     config = directory / "chatmail.ini"
     user = pwd.getpwuid(os.geteuid()).pw_name
     config.write_text(_CONFIG.format(directory=directory, user=user, **ports))
     (directory / "mail").mkdir()
+    (directory / "mail" / ".postern").touch()
+    # In the last release Dovecot 2.3 asked on a socket of its own, and deliveries came on none.
+    old = (code.root / "doveauth" / "dicts.py").exists()
 
     def unix(name: str, sockets: dict[str, str]) -> list[str]:
         arguments = [name, "--config", str(config)]
@@ -76,12 +79,13 @@ def _commands(directory: Path) -> dict[str, tuple[list[str], Probe]]:
             arguments += [f"--{option}", str(directory / file)]
         return arguments
 
-    names = ("auth", "last-login", "lookups", "new")
+    names = ("last-login", "lookups", "new", *(["auth"] if old else []))
     its_sockets = {f"{name}-socket": name for name in names}
     doveauth = unix("doveauth", its_sockets | {"metrics-socket": "doveauth-metrics"})
     metadata = unix(
         "metadata",
-        {"socket": "metadata", "state": "pushes", "metrics-socket": "metadata-metrics"},
+        {"socket": "metadata", "state": "pushes", "metrics-socket": "metadata-metrics"}
+        | ({} if old else {"notify-socket": "metadata-notify"}),
     )
     return {
         **{
@@ -91,6 +95,6 @@ def _commands(directory: Path) -> dict[str, tuple[list[str], Probe]]:
             )
             for direction in DIRECTIONS
         },
-        "doveauth": (doveauth, answers_dict(directory / "auth", directory / "last-login")),
+        "doveauth": (doveauth, answers_dict(directory / "last-login")),
         "metadata": (metadata, answers_dict(directory / "metadata")),
     }

@@ -180,7 +180,7 @@ class SqlitePushQueue:
             self._do_all([job for job in batch if job])
             if self._tidy_at is not None and time.monotonic() >= self._tidy_at:
                 self._tidy()
-        self._do_all([job for job in batch if job])
+        self._do_all([job for job in batch if job])  # what came before the end
         if self._disk is not None:
             self._disk.close()
         self._memory.close()
@@ -312,13 +312,9 @@ class SqlitePushQueue:
                 path.rename(path.with_name(f"{name}.{aside}"))
                 path.with_name(f"{name}.{aside}").touch()
         log.error(
-            "the push queue %s is corrupt (%s): it is kept as %s.%s for %d days and a new one "
+            "the push queue %s is corrupt (%s): it is kept as %s.%s for a week, and a new one is "
             "begun; pushes that were in it are lost",
-            self._path,
-            error,
-            FILE,
-            aside,
-            ASIDE_SECONDS // 86400,
+            *(self._path, error, FILE, aside),
         )
 
     def _report_trouble(self, error: Exception) -> None:
