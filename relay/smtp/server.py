@@ -21,7 +21,7 @@ from relay.smtp.watch import Watch
 
 log = logging.getLogger(__name__)
 
-CHUNK = 64 * 1024
+CHUNK = 32 * 1024
 """Octets that are read at a time: more would not fit the processor's cache with what is made of
 them, fewer would cost a system call more often than needed."""
 IDLE_SECONDS = 300.0
