@@ -1,5 +1,6 @@
 """`python -m bench BENCHMARK`, which scripts/bench starts."""
 
+import signal
 import sys
 
 import typer
@@ -10,8 +11,14 @@ from bench.expire import command as expiry
 from bench.expire.run import NAME as EXPIRE
 from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
+from bench.gate import command as gating
+from bench.gate.run import NAME as GATE
+from bench.kill import command as killing
+from bench.kill.run import NAME as KILL
 from bench.push import command as pushing
 from bench.push.run import NAME as PUSH
+from bench.rest import command as resting
+from bench.rest.run import NAME as REST
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -19,9 +26,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 @app.callback()
 def main() -> None:
     """Measure the relay's daemons from outside, under load."""
+    # As an exception, so that every block ends the processes that it has started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 app.command(FILTER)(filtering.command)
+app.command(GATE)(gating.command)
+app.command(KILL)(killing.command)
+app.command(REST)(resting.command)
 app.command(AUTH)(auth.command)
 app.command(EXPIRE)(expiry.command)
 app.command(PUSH)(pushing.command)

@@ -1,8 +1,9 @@
-"""What a run comes down to: rates, percentiles, ratios."""
+"""The figures of a run: rates, percentiles, medians, ratios, and verdicts on targets."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,16 +13,17 @@ T = TypeVar("T")
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One load against one target. Sizes are in octets, MB are 10^6 of them."""
 
-    messages: int
+    messages: float
+    """How many; the median of several rounds may lie between two numbers."""
     messages_per_s: float
     mb_per_s: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     cpu_ms: float
-    """Processor time of the target, a message."""
+    """Processor time of the target per message."""
     generator_share: float
-    """Part of one processor that the generator used; near 1 it, not the target, was the limit."""
+    """The part of one processor that the generator used; near 1, the generator was the limit."""
 
 
 def figures(
@@ -47,13 +49,42 @@ def figures(
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The least value that `percent` of the values do not exceed (nearest rank).
+    """Return the least value that `percent` of the values do not exceed (nearest rank).
 
     `ordered` ascends. Raises ValueError where it is empty.
     """
     if not ordered:
         raise ValueError("no values")
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+def medians(rounds: Sequence[Figures]) -> Figures:
+    """Return the median of each figure over rounds of one load.
+
+    Raises statistics.StatisticsError where there is no round.
+    """
+    columns = zip(*(msgspec.structs.astuple(figures) for figures in rounds), strict=True)
+    values = dict(zip(Figures.__struct_fields__, map(statistics.median, columns), strict=True))
+    return Figures(**values)
+
+
+class Ratio(NamedTuple):
+    """How one series of rounds compares with another that was measured in turns with it."""
+
+    of_medians: float
+    least: float
+    """The least ratio within one round."""
+    most: float
+    """The greatest ratio within one round."""
+
+
+def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
+    """Compare `these` with `those`, a value per round each.
+
+    Raises ValueError unless both have as many rounds, and at least one.
+    """
+    pairs = [this / that for this, that in zip(these, those, strict=True)]
+    return Ratio(statistics.median(these) / statistics.median(those), min(pairs), max(pairs))
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +97,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A target and what was measured; None where it was not."""
+    """A target and the measured value, or None if it was not measured."""
 
     target: Target
     measured: float | None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None where nothing was measured."""
+        """True if the target is reached, None if nothing was measured."""
         if self.measured is None:
             return None
         target = self.target
@@ -85,7 +116,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def at_least(
     what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
 ) -> Verdict:
-    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    """Return the verdict on a `figure` of `measured`, which is None if this run left it out."""
     target = Target(what=what, unit=unit, at_least=limit)
     return Verdict(target=target, measured=None if measured is None else figure(measured))
 
@@ -93,6 +124,6 @@ def at_least(
 def at_most(
     what: str, limit: float, measured: T | None, figure: Callable[[T], float], unit: str = ""
 ) -> Verdict:
-    """The verdict on a `figure` of what was measured, which is None where it was not."""
+    """Return the verdict on a `figure` of `measured`, which is None if this run left it out."""
     target = Target(what=what, unit=unit, at_most=limit)
     return Verdict(target=target, measured=None if measured is None else figure(measured))

@@ -1,4 +1,4 @@
-"""Where and of what a result is: machine, versions, commit."""
+"""The circumstances of a result: machine, versions, commit."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ LIBRARIES = ("uvloop", "aiosmtpd")
 
 
 def circumstances() -> dict[str, str]:
-    """What the figures of a run depend on, by name."""
+    """Return the facts that the figures of a run depend on, by name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

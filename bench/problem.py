@@ -1,5 +1,5 @@
-"""What keeps a benchmark from being run, in words for the person who started it."""
+"""The error that ends a benchmark."""
 
 
-class BenchProblem(Exception):  # noqa: N818 - what it says is the whole message to the user
-    """The message says what is the matter and what to do; it is shown without a traceback."""
+class BenchProblem(Exception):
+    """A benchmark cannot run. The message says why and what to do; no traceback is shown."""

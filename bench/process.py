@@ -18,12 +18,12 @@ MB = 1_000_000
 
 
 class Meter:
-    """Processor time and memory of a process that runs, as the kernel accounts for them."""
+    """Processor time and memory of a running process, as the kernel accounts for them."""
 
     def __init__(self, pid: int) -> None:
         self._proc = Path(f"/proc/{pid}")
-        # The clock of a whole process, in nanoseconds where /proc/PID/stat has ticks of ten
-        # milliseconds: what clock_getcpuclockid(3) makes of a pid on Linux (posix-timers.h).
+        # The CPU clock of a process, as clock_getcpuclockid(3) computes it from a pid on Linux
+        # (posix-timers.h). It counts nanoseconds; /proc/PID/stat has ticks of ten milliseconds.
         self._clock = ~pid << 3 | 2
 
     def cpu(self) -> float:
@@ -34,31 +34,37 @@ class Meter:
         """Resident memory now, in MB (10^6 octets)."""
         return self._memory("VmRSS")
 
+    def proportional(self) -> float:
+        """Resident memory now, each shared page divided by its users (PSS), in MB."""
+        return self._memory("Pss", "smaps_rollup")
+
     def peak(self) -> float:
         """The most that was resident since the start or `reset_peak`, in MB."""
         return self._memory("VmHWM")
 
     def reset_peak(self) -> None:
-        """Let the peak begin at what is resident now (proc_pid_clear_refs(5))."""
+        """Set the peak to the memory that is resident now (proc_pid_clear_refs(5))."""
         (self._proc / "clear_refs").write_text("5")
 
-    def _memory(self, field: str) -> float:
-        lines = (self._proc / "status").read_text().splitlines()
+    def _memory(self, field: str, file: str = "status") -> float:
+        lines = (self._proc / file).read_text().splitlines()
         value = next(line for line in lines if line.startswith(f"{field}:"))
         return int(value.split()[1]) * 1024 / MB
 
 
 @contextlib.contextmanager
-def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python ARGUMENTS`, its standard error in `log`; end it with the block."""
+def started(
+    arguments: list[str], log: Path, root: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `python ARGUMENTS` in `root`, its standard error in `log`; end it with the block."""
     with log.open("a") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own modules
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            # What is buffered here after a readline() is lost to communicate().
+            # Anything that readline() leaves in a buffer would be lost to communicate().
             bufsize=0,
         )
     with process:

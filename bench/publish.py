@@ -1,4 +1,4 @@
-"""How a benchmark is run and ends: tables or JSON, and a whole run's tables in RESULTS.md."""
+"""Run a benchmark and publish its result: tables or JSON, and RESULTS.md for a whole run."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from bench.problem import BenchProblem
 from bench.report import RESULTS, section, show, written_into
 
 WIDTH = 130
-"""Columns that the tables need; a narrower terminal wraps them, which loses nothing."""
+"""Columns that the tables need; a narrower terminal wraps them."""
 errors = Console(stderr=True)
 console = Console(width=max(WIDTH, errors.width))
 
 
 def check_scenarios(only: Sequence[str] | None, scenarios: Sequence[str]) -> None:
-    """Raise typer.BadParameter for one that is none of `scenarios`."""
+    """Raise typer.BadParameter if `only` has a name that is not in `scenarios`."""
     if unknown := set(only or ()) - set(scenarios):
         raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
 
@@ -31,10 +31,10 @@ def benchmark(
     as_json: bool,
     whole: bool,
 ) -> None:
-    """Have a benchmark measured and show it; a `whole` run is also written into RESULTS.md.
+    """Measure and show the result; write that of a `whole` run into RESULTS.md as well.
 
-    `measure` is given what hears of each part of it; `notes` say what the words in its tables
-    mean. Raises typer.Exit where it cannot be measured.
+    `measure` receives a function to call with the name of each part; `notes` explain the words in
+    the tables. Raises typer.Exit if a BenchProblem ends it.
     """
     try:
         with errors.status("starting") as status:

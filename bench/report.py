@@ -1,4 +1,4 @@
-"""Tables of results: on the terminal, and in bench/RESULTS.md, a section a benchmark."""
+"""Tables of results: on the terminal, and in bench/RESULTS.md, one section per benchmark."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ FIGURES = ("messages/s", "MB/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms")
 
 
 class Table(NamedTuple):
-    """A table of texts; the first column is to the left, the others to the right."""
+    """A table of texts; the first column is aligned left, the others right."""
 
     title: str
     columns: Sequence[str]
@@ -27,10 +27,12 @@ class Table(NamedTuple):
 
 
 def number(value: float) -> str:
-    """Three digits that count, and no fewer than stand before the point."""
-    if value >= 100:
+    """Format with three significant digits, and never fewer than stand before the point."""
+    if value >= 100 or value == 0:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    # A ratio of 0.979 must not be shown as 0.98, a limit that it misses.
+    decimals = 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{decimals}f}"
 
 
 def cells(figures: Figures) -> list[str]:
@@ -43,7 +45,7 @@ def cells(figures: Figures) -> list[str]:
 
 
 def targets_table(verdicts: Iterable[Verdict]) -> Table:
-    """Each target, what was measured, and whether it is reached."""
+    """Each target, the measured value, and the verdict."""
     rows = []
     for verdict in verdicts:
         target, measured = verdict.target, verdict.measured
@@ -98,13 +100,13 @@ def _line(row: Sequence[str]) -> str:
 
 
 def section(name: str, notes: str, circumstances: dict[str, str], tables: Sequence[Table]) -> str:
-    """A benchmark's section: what it was measured on, what the words mean, the tables."""
+    """A benchmark's section: circumstances, notes on the words, tables."""
     facts = "\n".join(f"- {what}: {fact}" for what, fact in circumstances.items())
     return "\n".join([f"## {name}\n", facts, "", notes, "", *map(markdown, tables)])
 
 
 def written_into(document: str, name: str, text: str) -> str:
-    """`document` with the section of that name replaced, or added at its end."""
+    """Return `document` with the section of that name replaced, or added at its end."""
     first, *sections = re.split(r"^(?=## )", document or _TITLE, flags=re.MULTILINE)
     kept = [old for old in sections if not old.startswith(f"## {name}\n")]
     return "\n".join(part.rstrip() + "\n" for part in (first, *kept, text))

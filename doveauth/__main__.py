@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from doveauth.daemon import AUTH, LAST_LOGIN, LOOKUPS, NEW, OPTIONAL, run
+from doveauth.daemon import LAST_LOGIN, LOOKUPS, NEW, OPTIONAL, run
 from relay.config import Config
 from relay.life.metrics import METRICS
 from relay.life.service import Listeners, main, parser, unix_listeners
@@ -12,11 +12,10 @@ from relay.life.service import Listeners, main, parser, unix_listeners
 def _main() -> int:
     arguments = parser("doveauth", "Authenticates Dovecot's users, and makes new ones.")
     for name, purpose in (
-        (AUTH, "where Dovecot asks for passwords and users"),
+        (LOOKUPS, "where Dovecot's Lua asks for passwords and users"),
         (LAST_LOGIN, "where Dovecot's last_login plugin writes"),
-        (LOOKUPS, "where Dovecot 2.4's Lua asks, over HTTP"),
         (NEW, "where the web server passes POST /new"),
-        (METRICS, "where figures for Prometheus are read"),
+        (METRICS, "where Prometheus reads figures"),
     ):
         arguments.add_argument(
             f"--{name}", type=Path, metavar="PATH", help=f"{purpose} (default: systemd's socket)"
@@ -25,9 +24,8 @@ def _main() -> int:
 
     def listen(config: Config) -> Listeners:
         paths = {
-            AUTH: given.auth_socket,
-            LAST_LOGIN: given.last_login_socket,
             LOOKUPS: given.lookups_socket,
+            LAST_LOGIN: given.last_login_socket,
             NEW: given.new_socket,
             METRICS: given.metrics_socket,
         }

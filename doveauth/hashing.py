@@ -1,8 +1,9 @@
 """SHA512-CRYPT, as existing relays store it, by the system's own crypt(3).
 
 Python's `crypt` module is gone from 3.13, and the system's libcrypt (libxcrypt, part of every
-Debian) is what Dovecot verifies with. A call through ctypes releases the interpreter's lock,
-so as many threads hash at a time as there are cores.
+Debian) is what Dovecot verifies with. A call through ctypes releases the interpreter's lock, so as
+many threads hash at a time as there are cores. PyPI's `crypt-r` is the old module, but a source
+distribution only (3.13.1): each host would need a compiler and Python's headers.
 """
 
 import base64
@@ -12,24 +13,24 @@ import os
 import secrets
 
 SCHEME = "{SHA512-CRYPT}"
-"""What tells Dovecot how to verify the hash behind it (Dovecot: "Password schemes")."""
+"""How Dovecot is to verify the hash that follows (Dovecot: "Password schemes")."""
 _SALT_OCTETS = 12
 _CRYPT_DATA_SIZE = 32768
 """Octets of `struct crypt_data`, which libxcrypt's ABI fixes (crypt.h)."""
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")
 
 
-class HashingFailed(Exception):  # noqa: N818 - says what is the matter
-    """The system's crypt did not hash; the message never has the password."""
+class HashingFailed(Exception):
+    """The system's crypt(3) failed; the message never has the password."""
 
 
 def new_salt() -> str:
-    """A salt of 96 random bits in crypt's alphabet."""
+    """Return a salt of 96 random bits in crypt's alphabet."""
     return base64.b64encode(secrets.token_bytes(_SALT_OCTETS), altchars=b"./").decode("ascii")
 
 
 def hash_password(password: str, salt: str) -> str:
-    """The hash with its scheme, `{SHA512-CRYPT}$6$…`; takes milliseconds of a core, 5000 rounds.
+    """Return the hash with its scheme, `{SHA512-CRYPT}$6$…`: 5000 rounds, 2 ms of a core.
 
     Surrogates stand for octets that are not UTF-8. Raises HashingFailed.
     """

@@ -6,10 +6,11 @@ copy of the file nor the time of an answer tells one. A redeemed one leaves an a
 address with its password's digest, until that login has made the account, or a day at most. A
 plain digest suffices for both, because both are 128 random bits or more.
 
-A transaction is on disk before it is answered. Everything here blocks; what SQLite cannot do
-raises OSError.
+A transaction is on disk before it is answered. `Invitations` blocks; `InvitationAdmissions` asks it
+in a thread.
 """
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -17,9 +18,13 @@ import hmac
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from relay.config import Config
 from relay.owner import Owner
@@ -48,9 +53,29 @@ CREATE TABLE IF NOT EXISTS admissions (
 """
 
 
+T = TypeVar("T")
+
+
+class InvitationsUnusable(OSError):
+    """SQLite cannot do as asked; `strerror` says why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(errno.EIO, f"the invitations cannot be used: {error}")
+
+
+class Redemption(Enum):
+    """What became of an attempt to use an invitation."""
+
+    GRANTED = auto()
+    INVALID = auto()
+    """The invitation is unknown, used up or expired."""
+    PROMISED = auto()
+    """The invitation is good, but somebody else was promised the address; no use was spent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What is known of one; the token itself is known only to whom it was given."""
+    """What is known of an invitation; only its recipient knows the token."""
 
     id: int
     label: str
@@ -61,7 +86,7 @@ class Invitation:
 
 
 class Invitations:
-    """The file's content. May be used by several threads, one at a time."""
+    """The file's content. Safe to use from several threads. Methods raise InvitationsUnusable."""
 
     def __init__(self, directory: Path, owner: Owner) -> None:
         self._path = directory / FILE
@@ -74,7 +99,7 @@ class Invitations:
         return cls(config.registration_state_dir, owner)
 
     def create(self, uses: int, expires: int | None, label: str) -> tuple[int, str]:
-        """A new invitation: its id and its token, which is told this once."""
+        """Make an invitation. Return its id and its token, which nothing can show again."""
         token = secrets.token_urlsafe(_TOKEN_OCTETS)
         selector, verifier = _digests(token)
         with self._transaction() as database:
@@ -87,7 +112,7 @@ class Invitations:
         return made.lastrowid, token
 
     def all(self) -> list[Invitation]:
-        """Every invitation that was not revoked, used up and expired ones too."""
+        """Return every invitation that was not revoked, including used up and expired ones."""
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT id, label, uses, uses_left, expires FROM invitations ORDER BY id"
@@ -95,13 +120,13 @@ class Invitations:
             return [Invitation(*row) for row in rows]
 
     def revoke(self, identity: int) -> bool:
-        """Make an invitation worthless; whether there was one. Accounts made with it stay."""
+        """Make an invitation worthless, and return whether it existed. Its accounts stay."""
         with self._transaction() as database:
             gone = database.execute("DELETE FROM invitations WHERE id = ?", (identity,))
             return gone.rowcount == 1
 
-    def redeem(self, token: str, address: str, password: str, now: int) -> bool:
-        """Use an invitation once, for this very login; whether it was good at `now`."""
+    def redeem(self, token: str, address: str, password: str, now: int) -> Redemption:
+        """Use an invitation once at `now`, and promise its user this address with this password."""
         selector, verifier = _digests(token)
         with self._transaction() as database:
             row = database.execute(
@@ -109,21 +134,23 @@ class Invitations:
                 (selector,),
             ).fetchone()
             if row is None or not hmac.compare_digest(verifier, row[1]):
-                return False
+                return Redemption.INVALID
             if row[2] < 1 or (row[3] is not None and row[3] <= now):
-                return False
+                return Redemption.INVALID
+            database.execute("DELETE FROM admissions WHERE expires <= ?", (now,))
+            promised = database.execute(
+                "INSERT OR IGNORE INTO admissions VALUES (?, ?, ?)",
+                (address, _digest(password), now + ADMISSION_SECONDS),
+            )
+            if promised.rowcount == 0:
+                return Redemption.PROMISED
             database.execute(
                 "UPDATE invitations SET uses_left = uses_left - 1 WHERE id = ?", (row[0],)
             )
-            database.execute("DELETE FROM admissions WHERE expires <= ?", (now,))
-            database.execute(
-                "INSERT OR REPLACE INTO admissions VALUES (?, ?, ?)",
-                (address, _digest(password), now + ADMISSION_SECONDS),
-            )
-            return True
+            return Redemption.GRANTED
 
     def admits(self, address: str, password: str, now: int) -> bool:
-        """Whether this login was handed out, and has not made its account yet."""
+        """Return whether this login was promised an account that was not made yet."""
         with self._transaction() as database:
             row = database.execute(
                 "SELECT digest FROM admissions WHERE address = ? AND expires > ?", (address, now)
@@ -148,7 +175,9 @@ class Invitations:
                     raise
                 database.execute("COMMIT")
         except sqlite3.Error as error:
-            raise OSError(errno.EIO, f"the invitations cannot be used: {error}") from None
+            raise InvitationsUnusable(error) from None
+        except OSError as error:
+            raise InvitationsUnusable(OSError(error.errno, error.strerror)) from None
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -166,6 +195,50 @@ class Invitations:
             database.close()
             raise
         return database
+
+
+class Admissions(Protocol):
+    """Invitations as the daemon uses them. Every method raises InvitationsUnusable."""
+
+    async def redeem(self, token: str, address: str, password: str) -> Redemption:
+        """Use an invitation once, durably, and promise its user this login."""
+
+    async def admits(self, address: str, password: str) -> bool:
+        """Return whether this login was promised an account that was not made yet."""
+
+    async def used(self, address: str) -> None:
+        """Forget a promise whose account has been made."""
+
+
+class InvitationAdmissions:
+    """`Admissions` from the file, in a thread."""
+
+    def __init__(self, invitations: Invitations, clock: Callable[[], float] = time.time) -> None:
+        """`clock` returns seconds since the epoch."""
+        self._invitations = invitations
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "invitations")
+
+    async def redeem(self, token: str, address: str, password: str) -> Redemption:
+        """Use an invitation once, durably, and promise its user this login."""
+        now = int(self._clock())
+        return await self._run(lambda: self._invitations.redeem(token, address, password, now))
+
+    async def admits(self, address: str, password: str) -> bool:
+        """Return whether this login was promised an account that was not made yet."""
+        now = int(self._clock())
+        return await self._run(lambda: self._invitations.admits(address, password, now))
+
+    async def used(self, address: str) -> None:
+        """Forget a promise whose account has been made."""
+        await self._run(lambda: self._invitations.used(address))
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def _run(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
 
 def _digest(text: str) -> bytes:

@@ -29,6 +29,7 @@ class Refusal(Enum):
     BLOCKED = "the address is blocked"
     CLOSED = "the operator has closed registration"
     NOT_INVITED = "registration is by invitation"
+    BAD_INVITATION = "the invitation is unknown, used up or expired"
     RESERVED = "the name is reserved"
     USERNAME_TOO_SHORT = "the user name is shorter than username_min_length"
     USERNAME_TOO_LONG = "the user name is longer than username_max_length"
@@ -38,14 +39,15 @@ class Refusal(Enum):
     LOAD = "the load is above max_load_1m"
     MEMORY = "less memory is available than min_available_memory"
     DISK = "less disk space is free than min_free_disk_space"
+    NO_FREE_NAME = "no free name of the configured length was found"
     NETWORK = "the client's network has used up max_creations_per_hour_per_network"
 
     @property
     def passes(self) -> bool:
         """Whether the same login may succeed later by itself.
 
-        Then it is answered as a temporary failure: told of a wrong password, a person would
-        give up an address that is theirs an hour later, and a client would ask for another one.
+        Then the answer is a temporary failure. After "wrong password" a person would give up an
+        address that is theirs an hour later, and a client would ask for another one.
         """
         return self in (Refusal.LOAD, Refusal.MEMORY, Refusal.DISK, Refusal.NETWORK)
 
@@ -85,19 +87,16 @@ class Rules:
         )
 
 
-def refusal(address: Address, password: str, rules: Rules, *, closed: bool) -> Refusal | None:
-    """Why `address` must not be made with this password now, None where it may.
+def refusal(address: Address, password: str, rules: Rules) -> Refusal | None:
+    """Return why `address` must not be made with this password, None where it may.
 
-    `closed` says that the operator lets no account be made. Octets of the password that are
-    not UTF-8 are surrogates, one character each.
+    Octets of the password that are not UTF-8 are surrogates, one character each.
     """
-    if closed or rules.registration == "closed":
-        return Refusal.CLOSED
     return _username_refusal(address.local, rules) or _password_refusal(password, rules)
 
 
 def shortage(resources: Resources, rules: Rules) -> Refusal | None:
-    """Which limit of the machine keeps accounts from being made now, None where none does."""
+    """Return the limit of the machine that keeps accounts from being made now, if one does."""
     if resources.load > rules.max_load_1m:
         return Refusal.LOAD
     if resources.memory < rules.min_available_memory:

@@ -1,15 +1,12 @@
 """`python -m filtermail outgoing|incoming --config FILE`."""
 
 import functools
-import os
 import sys
 
 from filtermail.daemon import HOST, run
 from filtermail.gate.grammar import Direction
-from filtermail.memory import keep_buffers
 from relay.config import Config
 from relay.life import service
-from relay.life.sockets import from_systemd, open_tcp
 
 
 def main() -> int:
@@ -31,9 +28,8 @@ def main() -> int:
     def listen(config: Config) -> service.Listeners:
         outgoing = direction is Direction.OUTGOING
         port = config.filtermail_smtp_port if outgoing else config.filtermail_smtp_port_incoming
-        return from_systemd(os.environ) or {"smtp": open_tcp(HOST, port)}
+        return service.tcp_listener("smtp", HOST, port)
 
-    keep_buffers()
     name = f"filtermail {direction.value}"
     return service.main(arguments, listen, functools.partial(run, direction), name)
 

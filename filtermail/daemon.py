@@ -1,19 +1,23 @@
-"""filtermail as a service, one instance a direction."""
+"""filtermail as a service, one instance per direction."""
 
 import asyncio
-import logging
+import functools
 import time
+from collections.abc import Sequence
 
-from filtermail.deliver import CleartextWanted
-from filtermail.gate.grammar import Direction, Envelope
+from filtermail.deliver import Gateway, deliver
+from filtermail.gate.grammar import Direction
+from filtermail.policy import Incoming, Outgoing, Policy
+from filtermail.recipients import MailboxRecipients
 from filtermail.reinject import Pool
-from filtermail.session import Proxy, Session
-from relay.address import InvalidAddress
 from relay.config import Config
 from relay.life.service import Listeners
 from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
 from relay.ratelimit import RateLimiter
+from relay.smtp.commands import Rules, Transaction
+from relay.smtp.reply import Reply
+from relay.smtp.server import Server, Source
 
 HOST = "127.0.0.1"
 """Where both sides listen: neither the filter nor the reinject service is for anyone else."""
@@ -25,47 +29,31 @@ async def run(
     direction: Direction, listeners: Listeners, config: Config, shutdown: asyncio.Event
 ) -> None:
     """Serve the listener `smtp` until `shutdown`; messages under way are finished first."""
-    # aiosmtpd logs addresses at INFO, and each command that it does not know at WARNING.
-    if not logging.getLogger().isEnabledFor(logging.DEBUG):
-        logging.getLogger("mail.log").setLevel(logging.ERROR)
-    proxy = _proxy(direction, config)
-    server = await serve(lambda: Session(proxy), listeners["smtp"])
+    gateway = _gateway(direction, config)
+
+    async def deliver_one(source: Source, transaction: Transaction) -> Sequence[Reply]:
+        return [await deliver(source, transaction, gateway)]
+
+    smtp = Server(Rules(config.mail_domain, config.max_message_size), deliver_one)
+    server = await serve(smtp.session, listeners["smtp"])
     await shutdown.wait()
     server.close()
-    for session in list(proxy.sessions):
-        session.drain()
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while proxy.sessions and time.monotonic() < deadline:  # noqa: ASYNC110 - a set has no event
-        await asyncio.sleep(0.05)
-    proxy.pool.close()
+    await smtp.drain(DRAIN_SECONDS)
+    gateway.pool.close()
 
 
-def _proxy(direction: Direction, config: Config) -> Proxy:
+def _gateway(direction: Direction, config: Config) -> Gateway:
     outgoing = direction is Direction.OUTGOING
-    reinject = config.postfix_reinject_port if outgoing else config.postfix_reinject_port_incoming
-    limiter = RateLimiter(config.max_user_send_per_minute, config.max_user_send_burst_size)
-    return Proxy(
-        direction=direction,
-        domain=config.mail_domain,
-        max_size=config.max_message_size,
-        pool=Pool(HOST, reinject, config.mail_domain, time.monotonic),
-        limiter=limiter if outgoing else None,
-        wanted=_cleartext_wanted(config),
-        sessions=set(),
-    )
+    port = config.postfix_reinject_port if outgoing else config.postfix_reinject_port_incoming
+    loop = asyncio.get_running_loop()
+    connect = functools.partial(loop.create_connection, host=HOST, port=port)
+    pool = Pool(connect, config.mail_domain, time.monotonic)
+    return Gateway(_policy(direction, config), pool, config.max_message_size)
 
 
-def _cleartext_wanted(config: Config) -> CleartextWanted:
+def _policy(direction: Direction, config: Config) -> Policy:
+    if direction is Direction.OUTGOING:
+        limiter = RateLimiter(config.max_user_send_per_minute, config.max_user_send_burst_size)
+        return Outgoing(config.mail_domain, limiter)
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-
-    def wanted(envelope: Envelope) -> bool:
-        try:
-            boxes = [mailboxes.of(recipient) for recipient in envelope.recipients]
-        except InvalidAddress:
-            return False
-        return all(box is not None and box.accepts_cleartext() for box in boxes)
-
-    async def ask(envelope: Envelope) -> bool:
-        return await asyncio.to_thread(wanted, envelope)
-
-    return ask
+    return Incoming(config.mail_domain, MailboxRecipients(mailboxes))

@@ -1,126 +1,108 @@
-"""The way of one message: from the client's DATA through the gate into the reinject connection.
+"""The way of one message: from whoever brings it, through the gate, into the reinject connection.
 
-    client ──chunk──▶ Message.feed ──what may go on──▶ reinject connection
-                        │ Refusal
-                        ▼
-             connection dropped before the dot, the client's rest read to its dot, then the reply
+    read until the header is whole ─▶ header's verdict ─▶ open the transaction ─▶ stream
+        ─▶ body's verdict ─▶ the final dot ─▶ Postfix's own reply is the reply
 
-Nothing is answered before the client's final dot has come: what is left of its message must not
-be read as commands. And the client's final dot is passed on only when the verdict is there, so
-that what Postfix answers to it is the answer to the client.
+A refusal ends it at any of these. Before the transaction is open it has cost Postfix nothing;
+afterwards the connection is dropped before its dot, and Postfix discards what it had got. A small
+message has come whole before anything is opened, so that a refused one opens nothing.
 """
 
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from filtermail.gate.grammar import Direction, Envelope
 from filtermail.gate.message import Message
-from filtermail.gate.verdict import NotEncrypted, Refusal, Reply
-from filtermail.reinject import Connection, Pool, Unavailable
+from filtermail.gate.verdict import Refusal
+from filtermail.policy import Passage, Policy
+from filtermail.reinject import Pool
+from relay.smtp.client import Connection, Refused, Unavailable
+from relay.smtp.commands import Transaction
+from relay.smtp.datastream import Piece
+from relay.smtp.reply import Reply
 
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = Reply(451, ("4.3.0 The mail system is temporarily unavailable, try again later",))
 CONNECTION_FAULTS = (421, 502, 503)
 """Codes of the reinject side about the connection, not the message: to the client, temporary."""
+_PARAMETERS = ("BODY=7BIT", "BODY=8BITMIME", "SMTPUTF8")
+"""Parameters of MAIL that are about the message and go on with it."""
 
 
-class Transaction(NamedTuple):
-    """One message's envelope as the client gave it, and as it was understood."""
+class Source(Protocol):
+    """Whoever brings the message."""
 
-    sender: str
-    parameters: Sequence[str]
-    recipients: Sequence[str]
-    envelope: Envelope
+    async def read(self) -> Piece:
+        """Its next piece. Where no more will come, the task that waits here is cancelled."""
 
 
-class Client(Protocol):
-    """The side that sends the message."""
+class Gateway(NamedTuple):
+    """What all messages of one instance share."""
 
-    async def go_ahead(self) -> None:
-        """Tell it to begin."""
-
-    async def read(self) -> bytes:
-        """Its next octets; raises ConnectionError when there are no more."""
+    policy: Policy
+    pool: Pool
+    max_size: int
 
 
-CleartextWanted = Callable[[Envelope], Awaitable[bool]]
-"""Whether every recipient of an incoming message takes cleartext as well."""
+async def deliver(source: Source, transaction: Transaction, gateway: Gateway) -> Reply:
+    """Pass one message on; the reply to it.
+
+    Returns early where the message is refused: its rest is then the caller's to read to the end.
+    """
+    message = Message(gateway.max_size)
+    try:
+        return await _deliver(message, source, transaction, gateway)
+    except Refusal as refusal:
+        reply, why = refusal.reply, f"refused: {refusal}"
+    except Refused as refused:
+        code = refused.reply.code
+        reply = UNAVAILABLE if code in CONNECTION_FAULTS else refused.reply
+        why = f"the reinject service refused it with {code}"
+    except Unavailable as error:
+        return _later(message, f"the reinject service failed: {error}")
+    except OSError as error:
+        # Its own text has the path, and that the address.
+        return _later(message, f"the mailboxes cannot be read: {error.strerror}")
+    log.info("a message of %s: %s", _magnitude(message.size), why)
+    return reply
 
 
-class Transfer:
-    """Passes one message on. Used once."""
-
-    def __init__(
-        self, transaction: Transaction, direction: Direction, limit: int, wanted: CleartextWanted
-    ) -> None:
-        self._envelope = transaction.envelope
-        self._direction = direction
-        self._message = Message(transaction.envelope, direction, limit)
-        self._wanted = wanted
-        self._failure: Reply | None = None
-
-    async def run(self, client: Client, pool: Pool, connection: Connection) -> tuple[Reply, bytes]:
-        """Pass the message on; the reply to its final dot, and what the client sent after it.
-
-        `connection` is given back to `pool`, whatever happens: at once where it is of no more use,
-        because a client that was refused may take its time to come to its dot.
-        """
-        clean = False
-        try:
-            await client.go_ahead()
-            while self._failure is None:
-                out = await self._screen(await client.read())
-                if self._failure is not None:
-                    break
-                if self._message.ended:
-                    self._failure = passed_on(await connection.end(out))
-                    clean = True
-                elif out:
-                    await connection.write(out)
-        except Unavailable as error:
-            self._fail(UNAVAILABLE, f"the reinject service failed: {error}")
-        finally:
-            pool.release(connection, clean=clean)
-        assert self._failure is not None
-        while not self._message.ended:
-            self._read_to_the_end(await client.read())
-        return self._failure, self._message.rest
-
-    async def _screen(self, data: bytes) -> bytes:
-        """What may go on of the client's octets; nothing once the message has failed."""
-        try:
-            try:
-                return self._message.feed(data)
-            except NotEncrypted:
-                if not await self._lifted():
-                    raise
-                return self._message.let_through()
-        except Refusal as refusal:
-            self._fail(refusal.reply, f"refused: {refusal}")
-        except OSError as error:
-            # Its own text has the path, and that the address.
-            self._fail(UNAVAILABLE, f"the mailboxes cannot be read: {error.strerror}")
-        return b""
-
-    def _read_to_the_end(self, data: bytes) -> None:
-        """What is left of a message that failed: nobody cares, but it must not be commands."""
-        with contextlib.suppress(Refusal):
-            self._message.feed(data)
-
-    async def _lifted(self) -> bool:
-        return self._direction is Direction.INCOMING and await self._wanted(self._envelope)
-
-    def _fail(self, reply: Reply, why: str) -> None:
-        self._failure = reply
-        log.info("a message of %s: %s", _magnitude(self._message.size), why)
-
-
-def passed_on(reply: Reply) -> Reply:
-    """The reinject side's reply as the client gets it."""
+async def _deliver(
+    message: Message, source: Source, transaction: Transaction, gateway: Gateway
+) -> Reply:
+    while message.header is None:
+        message.feed(await source.read())
+    passage = await gateway.policy.judge(message.header, transaction)
+    out = message.begin(passage.block, passage.body, passage.observers)
+    parameters = [p for p in transaction.sender.parameters if p in _PARAMETERS]
+    connection = await gateway.pool.begin(passage.sender, parameters, passage.recipients)
+    clean = False
+    try:
+        reply = await _stream(message, out, source, passage, connection)
+        clean = True
+    finally:
+        gateway.pool.release(connection, clean=clean)
     return UNAVAILABLE if reply.code in CONNECTION_FAULTS else reply
+
+
+async def _stream(
+    message: Message, out: bytes, source: Source, passage: Passage, connection: Connection
+) -> Reply:
+    """Pass the message on while it comes, and its dot once nothing is against it."""
+    while not message.ended:
+        connection.write(out)
+        if connection.congested:
+            await connection.drain()
+        out = message.feed(await source.read())
+    for observer in passage.observers:
+        await observer.conclude()
+    return await connection.end(out)
+
+
+def _later(message: Message, why: str) -> Reply:
+    """Warn, and have the client send the message again."""
+    log.warning("a message of %s is to be sent again: %s", _magnitude(message.size), why)
+    return UNAVAILABLE
 
 
 def _magnitude(size: int) -> str:

@@ -1,27 +1,30 @@
-"""The metadata service: a dict server and a notifier over one queue."""
+"""The metadata service: two dict servers and a notifier over one queue."""
 
 import asyncio
 import contextlib
 import time
+from importlib import import_module
 from pathlib import Path
 
-from metadata.figures import Figures
+from metadata.deliveries import DeliveryHandler
 from metadata.handler import MetadataHandler
 from metadata.nudge import Nudger
-from metadata.push.notifier import Notifier
-from metadata.push.queue import PushQueue
-from metadata.tokens.files import TokenStore
+from metadata.push.figures import PushFigures
+from metadata.push.notifier import Notifier, Settings
+from metadata.push.protocol import Gateway, PushQueue
+from metadata.push.queue import SqlitePushQueue
+from metadata.tokens.files import FileTokenStore
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
-from relay.life import metrics
-from relay.life.metrics import METRICS
+from relay.life.metrics import METRICS, MetricsServer
 from relay.life.service import Listeners, owner_of
 from relay.life.sockets import serve
-from relay.life.webserver import WebServer
 from relay.mailbox.directory import Mailboxes
 
 SOCKET = "socket"
-"""The name of the listening socket where Dovecot asks."""
+"""The name of the listening socket where Dovecot asks and clients set their entries."""
+NOTIFY = "notify-socket"
+"""The name of the listening socket where deliveries are reported."""
 OPTIONAL = (METRICS,)
 """Sockets that a relay may do without."""
 
@@ -32,27 +35,18 @@ async def run(
     """Serve until `shutdown`; pushes not delivered by then stay in `state` for the next start."""
     owner = owner_of(config)
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    tokens = TokenStore(mailboxes, owner)
+    tokens = FileTokenStore(mailboxes, owner)
     nudger = Nudger(mailboxes)
-    queue = PushQueue(state, owner)
-    figures = Figures()
+    queue = SqlitePushQueue(state, owner)
+    figures = PushFigures()
+    most = config.push_max_in_flight
     notifier = Notifier(
-        config.push_gateway,
-        queue,
-        tokens,
-        max_in_flight=config.push_max_in_flight,
-        figures=figures,
+        lambda: _connect(config.push_gateway, most), queue, tokens, figures, Settings(most=most)
     )
-
-    async def count_backlog() -> None:
-        owed, oldest = await queue.backlog()
-        figures.queued(owed, 0.0 if oldest is None else time.time() - oldest)
-
-    servers: dict[str, DictServer | WebServer] = {
-        SOCKET: DictServer(
-            MetadataHandler(config, tokens, queue, notifier.wake, nudger.soon), serve
-        ),
-        METRICS: WebServer(metrics.application(figures.registry, count_backlog)),
+    servers: dict[str, DictServer | MetricsServer] = {
+        SOCKET: DictServer(MetadataHandler(config, tokens), serve),
+        NOTIFY: DictServer(DeliveryHandler(tokens, queue, notifier.wake, nudger.soon), serve),
+        METRICS: MetricsServer(figures.registry, lambda: _count_backlog(queue, figures)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     delivering = asyncio.ensure_future(notifier.run())
@@ -66,5 +60,17 @@ async def run(
         with contextlib.suppress(asyncio.CancelledError):
             await delivering
         await queue.close()
-        tokens.close()
+        await tokens.close()
         nudger.close()
+
+
+async def _connect(url: str, most: int) -> Gateway:
+    # At the first push: an HTTP client is a third of the memory of a service at rest.
+    module = await asyncio.to_thread(import_module, "metadata.push.gateway")
+    gateway: Gateway = module.HttpGateway(url, most)
+    return gateway
+
+
+async def _count_backlog(queue: PushQueue, figures: PushFigures) -> None:
+    owed, oldest = await queue.backlog()
+    figures.queued(owed, 0.0 if oldest is None else time.time() - oldest)

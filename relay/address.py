@@ -5,6 +5,7 @@ Dovecot folds user names (`auth_username_format = %Lu`) and so does the mailbox 
 The wire form of an address is passed on as it came, never rebuilt from here.
 """
 
+import functools
 import ipaddress
 import re
 import string
@@ -35,7 +36,7 @@ _MAILBOX_LOCAL = re.compile(r"[a-z0-9_-](?:\.?[a-z0-9_-])*")
 _FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
-class InvalidAddress(ValueError):  # noqa: N818 - the name says what it is; "Error" adds nothing
+class InvalidAddress(ValueError):
     """The text is no address. Its message never repeats the text: it may end up in a log."""
 
 
@@ -47,6 +48,7 @@ class Address:
     domain: str
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)  # a message names its sender twice, a chat its members daily
     def parse(cls, text: str) -> "Address":
         """Read `local@domain`; raises InvalidAddress."""
         local, at, domain = text.rpartition("@")
@@ -86,6 +88,8 @@ def parse_domain(text: str) -> str:
 
 
 def _octets(text: str) -> int:
+    if text.isascii():
+        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:

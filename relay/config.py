@@ -5,15 +5,17 @@ the keys that only Postern knows stand at the end. A key is added in one place, 
 structure: its annotation says how its text is read and what it allows.
 """
 
+import contextlib
+import ipaddress
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import iniconfig
-import msgspec
 
 from relay.address import InvalidAddress, parse_domain
 
@@ -75,6 +77,23 @@ def _url(text: str) -> str:
     return text
 
 
+class Mend(ValueError):
+    """A value that is not allowed, and what to write in its place."""
+
+
+def _mail_domain(text: str) -> str:
+    try:
+        return f"[{ipaddress.IPv4Address(text)}]"  # as existing relays take a bare address
+    except ValueError:
+        domain = parse_domain(text)
+    if not domain.isascii():
+        # No address beyond ASCII can have a mailbox.
+        with contextlib.suppress(UnicodeError):
+            raise Mend(f"write it as {domain.encode('idna').decode('ascii')}")
+        raise ValueError(text)
+    return domain
+
+
 def _one_of(*choices: str) -> Kind:
     def parse(text: str) -> str:
         if text not in choices:
@@ -102,7 +121,7 @@ _SWITCH = Kind(_switch, "true or false")
 _TEXT = Kind(str, "any text")
 _PATH = Kind(_path, "an absolute path")
 _URL = Kind(_url, "an http:// or https:// URL")
-_DOMAIN = Kind(parse_domain, "a host name or an address literal such as [192.0.2.1]")
+_DOMAIN = Kind(_mail_domain, "a host name or an address literal such as [192.0.2.1]")
 
 Count = Annotated[int, _COUNT]
 Days = Annotated[int, _DAYS]
@@ -112,8 +131,9 @@ Switch = Annotated[bool, _SWITCH]
 Text = Annotated[str, _TEXT]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """What a relay is told. Sizes are in bytes, times in the unit that the key names."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A relay's configuration. Sizes are in bytes, times in the unit that the key names."""
 
     mail_domain: Annotated[str, _DOMAIN]
     max_user_send_per_minute: Count = 60
@@ -216,7 +236,6 @@ def parse_config(text: str, source: str) -> tuple[Config, list[str]]:
         raise ConfigError(f"{source}: key 'mail_domain' is missing: {_DOMAIN.allowed}")
     domain = values["mail_domain"]
     values.setdefault("mailboxes_dir", Path(f"/home/vmail/mail/{domain}"))
-    values.setdefault("iroh_relay", None if domain.startswith("[") else f"https://{domain}")
     config = Config(**values)
     if config.username_min_length > config.username_max_length:
         line = ini.lineof(SECTION, "username_min_length") or ini.lineof(
@@ -247,5 +266,9 @@ def _parse_value(place: str, key: str, raw: str) -> Any:
     kind = KINDS[key]
     try:
         return kind.parse(raw)
+    except Mend as mend:
+        raise ConfigError(
+            f"{place}: key {key!r} is {raw!r}: {kind.allowed} is allowed: {mend}"
+        ) from None
     except (ValueError, KeyError, OverflowError, InvalidAddress):
         raise ConfigError(f"{place}: key {key!r} is {raw!r}: {kind.allowed} is allowed") from None

@@ -15,7 +15,7 @@ class Owner:
 
     @classmethod
     def named(cls, user: str) -> "Owner":
-        """The system's user of that name; raises LookupError with the mend."""
+        """Return the system's user of that name; raises LookupError with the mend."""
         try:
             entry = pwd.getpwnam(user)
         except KeyError:
@@ -26,9 +26,9 @@ class Owner:
         return cls(entry.pw_uid, entry.pw_gid)
 
     def take(self, path: str | Path | int) -> None:
-        """Give a path or an open file to this owner where we may: as root.
+        """Give a path or an open file to this owner; only root can, and others need not.
 
-        Any other user made it as itself.
+        A link is given away itself, not its target.
         """
         if os.geteuid() == 0:
             os.chown(path, self.uid, self.gid, follow_symlinks=isinstance(path, int))

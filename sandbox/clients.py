@@ -21,8 +21,15 @@ imaplib.Commands.update(dict.fromkeys(("GETMETADATA", "SETMETADATA"), ("AUTH", "
 class Imap(imaplib.IMAP4_SSL):
     """A logged-in IMAP client. Raises imaplib.IMAP4.error, and TimeoutError for a late answer."""
 
-    def __init__(self, ports: dict[str, int], login: Login, *, seconds: float = SECONDS) -> None:
-        super().__init__(LOOPBACK, ports["imaps"], ssl_context=client_context(), timeout=seconds)
+    def __init__(
+        self,
+        ports: dict[str, int],
+        login: Login,
+        *,
+        seconds: float = SECONDS,
+        host: str = LOOPBACK,
+    ) -> None:
+        super().__init__(host, ports["imaps"], ssl_context=client_context(), timeout=seconds)
         try:
             self.login(login.address, login.password)
         except BaseException:
@@ -99,8 +106,15 @@ def _flat(parts: Sequence[object]) -> list[bytes]:
 class Smtp(smtplib.SMTP_SSL):
     """A logged-in submission client. Raises smtplib.SMTPException."""
 
-    def __init__(self, ports: dict[str, int], login: Login, *, seconds: float = SECONDS) -> None:
-        super().__init__(LOOPBACK, ports["smtps"], context=client_context(), timeout=seconds)
+    def __init__(
+        self,
+        ports: dict[str, int],
+        login: Login,
+        *,
+        seconds: float = SECONDS,
+        host: str = LOOPBACK,
+    ) -> None:
+        super().__init__(host, ports["smtps"], context=client_context(), timeout=seconds)
         try:
             self.login(login.address, login.password)
         except BaseException:

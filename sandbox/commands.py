@@ -2,22 +2,22 @@
 
 import json
 import secrets
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.status import Status
 
+from postern.options import DEFAULT_SANDBOX, RECORD
+from sandbox.domain import mail_domain
 from sandbox.login import running_sandbox
 from sandbox.problem import SandboxProblem
-from sandbox.relay import DOMAIN, RECORD, Sandbox, remove_abandoned
+from sandbox.relay import DOMAIN, Sandbox, remove_abandoned
 from sandbox.show import (
     console,
     errors,
@@ -26,13 +26,18 @@ from sandbox.show import (
     show_problem,
     show_table,
 )
+from sandbox.signals import stopped_by_signals
 
-DIRECTORY = Path(__file__).parents[1] / ".sandbox"
-"""In the checkout: the sandbox is for those who work on it, or try it out."""
 INTERRUPTED = 130
 """The exit status of a command that was ended by Ctrl-C, as shells have it."""
 
-app = typer.Typer(no_args_is_help=True, help="A whole relay in a private directory, on loopback.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="A whole relay in a private directory, on loopback.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 Directory = Annotated[Path, typer.Option(help="Where the sandbox keeps its files.")]
 
 
@@ -50,9 +55,12 @@ def run(
         bool, typer.Option("--json", help="With --check: print the outcome as JSON.")
     ] = False,
     domain: Annotated[
-        str, typer.Option(help="The relay's mail domain. An address literal needs no DNS.")
+        str,
+        typer.Option(
+            help="The relay's mail domain. An address literal needs no DNS.", callback=mail_domain
+        ),
     ] = DOMAIN,
-    directory: Directory = DIRECTORY,
+    directory: Directory = DEFAULT_SANDBOX,
 ) -> None:
     """Start Postfix, Dovecot and our daemons, and run until Ctrl-C.
 
@@ -62,22 +70,22 @@ def run(
     """
     if as_json and not check:
         raise typer.BadParameter("--json goes with --check")
-    with _told(), _stopped_by_signals():
+    with _told(), stopped_by_signals() as wait:
         if check:
             raise typer.Exit(_check(directory.resolve(), domain, as_json))
-        _serve(directory, domain)
+        _serve(directory, domain, wait)
 
 
 @app.command()
-def login(directory: Directory = DIRECTORY) -> None:
+def login(directory: Directory = DEFAULT_SANDBOX) -> None:
     """Print a fresh login for the sandbox that is running, as a link and a QR code."""
     with _told():
-        show_login(*running_sandbox(directory / RECORD))
+        show_login(*running_sandbox(directory / RECORD), directory)
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What keeps a command from its work is told without a traceback."""
+    """Show a problem without a traceback."""
     try:
         yield
     except SandboxProblem as problem:
@@ -88,22 +96,7 @@ def _told() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does; once, so that the tidying up is not cut short."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, stop)
-    yield
-
-
-def _serve(directory: Path, domain: str) -> None:
+def _serve(directory: Path, domain: str, wait: Callable[[], None]) -> None:
     status = Status("starting", console=console)
 
     def report(text: str) -> None:
@@ -116,10 +109,9 @@ def _serve(directory: Path, domain: str) -> None:
         with status:
             sandbox.start()
         show_table(sandbox)
-        show_login(sandbox.domain, sandbox.ports)
-        console.print("\nRunning until Ctrl-C.")
-        while True:
-            signal.pause()
+        console.print("Running until Ctrl-C.\n")
+        show_login(sandbox.domain, sandbox.ports, directory)
+        wait()
     finally:
         with console.status("stopping"):
             sandbox.stop()

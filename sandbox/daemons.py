@@ -57,28 +57,31 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
         address = ", ".join(path.name for path in paths)
         return ours(name, (name, *config, *arguments), address, answers_dict(*paths))
 
-    auth, last_login = sockets / "auth.socket", sockets / "last-login.socket"
+    last_login = sockets / "last-login.socket"
     over_http = [
         part
         for name in ("lookups", "new")
         for part in (f"--{name}-socket", str(sockets / f"{name}.socket"))
     ]
     over_http += ["--metrics-socket", str(layout.metrics_socket("doveauth"))]
-    metadata = sockets / "metadata.socket"
+    metadata, notify = sockets / "metadata.socket", sockets / "notify.socket"
     its_metrics = ("--metrics-socket", str(layout.metrics_socket("metadata")))
     return [
         _postfix(layout, ports),
         _dovecot(layout, ports),
         unix(
             "doveauth",
-            ("--auth-socket", str(auth), "--last-login-socket", str(last_login), *over_http),
-            auth,
+            ("--last-login-socket", str(last_login), *over_http),
             last_login,
         ),
         unix(
             "metadata",
-            ("--socket", str(metadata), "--state", str(layout.state), *its_metrics),
+            (
+                *("--socket", str(metadata), "--notify-socket", str(notify)),
+                *("--state", str(layout.state), *its_metrics),
+            ),
             metadata,
+            notify,
         ),
         filtermail("outgoing"),
         filtermail("incoming"),

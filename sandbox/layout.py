@@ -5,13 +5,15 @@ import os
 import pwd
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from postern.host import dovecot
 from postern.host.rendering import render
 from postern.host.wiring import Wiring
 from relay.config import Config, read_config
+from relay.mailbox.directory import prepare_root
+from relay.owner import Owner
 from sandbox.certificate import ensure_certificate
 
 MAILBOXES_USER = "mail"
@@ -47,12 +49,12 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """What the metadata service keeps."""
+        """The metadata service's state."""
         return self.root / "state"
 
     @property
     def logs(self) -> Path:
-        """One log a daemon."""
+        """One log per daemon."""
         return self.root / "log"
 
     @property
@@ -66,12 +68,12 @@ class Layout:
         return self.run / "postern"
 
     def metrics_socket(self, daemon: str) -> Path:
-        """Where one of them tells its figures."""
+        """Where one of them reports its figures."""
         return self.sockets / f"{daemon}-metrics.socket"
 
 
 def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
-    """Make every directory and configuration file; the configuration that they are made from."""
+    """Make every directory and configuration file. Return the configuration they are made from."""
     _make_directories(layout)
     values = {
         "root": layout.root,
@@ -86,7 +88,7 @@ def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
     layout.config.write_text(render("chatmail.ini", values))
     config = read_config(layout.config)
     certificate, key = ensure_certificate(layout.root / "tls", domain)
-    values |= asdict(_wiring(layout, config, ports)) | {"tls_cert": certificate, "tls_key": key}
+    values |= _wiring(layout, config, ports).values() | {"tls_cert": certificate, "tls_key": key}
     for name in POSTFIX_FILES:
         (layout.postfix / name).write_text(render(f"postfix/{name}", values))
     for name in (*dovecot.FILES[dovecot.installed()], dovecot.PUSH_NOTIFICATION):
@@ -101,6 +103,7 @@ def _make_directories(layout: Layout) -> None:
     for directory in (layout.sockets, layout.mail, layout.state, layout.root / "doveauth"):
         directory.mkdir(mode=0o750, exist_ok=True)
         shutil.chown(directory, MAILBOXES_USER, MAILBOXES_USER)
+    prepare_root(layout.mail, Owner.named(MAILBOXES_USER))
     queue, data = layout.root / "postfix-queue", layout.root / "postfix-data"
     queue.mkdir(mode=0o755, exist_ok=True)
     data.mkdir(mode=0o700, exist_ok=True)
@@ -114,19 +117,9 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
     owner = pwd.getpwnam(MAILBOXES_USER)
     sasl, lmtp = layout.run / "sasl", layout.run / "lmtp"
     return Wiring(
-        mail_domain=config.mail_domain,
+        config=config,
         mailboxes_uid=owner.pw_uid,
-        mailboxes_user=MAILBOXES_USER,
         mailboxes_group=grp.getgrgid(owner.pw_gid).gr_name,
-        max_message_size=config.max_message_size,
-        max_mailbox_size=config.max_mailbox_size,
-        max_imap_connections=config.max_imap_connections,
-        max_smtp_connections=config.max_smtp_connections,
-        max_smtp_recipients=config.max_smtp_recipients,
-        filtermail_smtp_port=config.filtermail_smtp_port,
-        filtermail_smtp_port_incoming=config.filtermail_smtp_port_incoming,
-        postfix_reinject_port=config.postfix_reinject_port,
-        postfix_reinject_port_incoming=config.postfix_reinject_port_incoming,
         smtps_service=f"127.0.0.1:{ports['smtps']}",
         submission_service=f"127.0.0.1:{ports['submission']}",
         smtp_service=f"127.0.0.1:{ports['smtp']}",
@@ -136,11 +129,11 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         sasl_listener=sasl,
         lmtp_socket=lmtp,
         lmtp_listener=lmtp,
-        auth_socket=layout.sockets / "auth.socket",
         lookups_socket=layout.sockets / "lookups.socket",
         last_login_socket=layout.sockets / "last-login.socket",
         metadata_socket=layout.sockets / "metadata.socket",
+        notify_socket=layout.sockets / "notify.socket",
         expire_command=f"{sys.executable} -m postern expire --remove --config {layout.config}",
-        # Only root may be let to where this interpreter lies.
+        # The interpreter may lie where only root may go; expiry gives root up by itself.
         expire_user="root",
     )

@@ -51,7 +51,7 @@ def running_sandbox(record: Path) -> tuple[str, dict[str, int]]:
         running = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SandboxProblem(
-            f"no sandbox runs in {record.parent}: start one with scripts/run"
+            f"no sandbox runs in {record.parent}: scripts/run starts one"
         ) from None
     return running["domain"], running["ports"]
 

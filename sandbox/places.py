@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ SUN_PATH_MAX = 107
 """Bytes of a unix socket's path on Linux, less its terminating zero (unix(7))."""
 LONGEST_SOCKET = "/run/dovecot/imap-urlauth-worker-plus"
 """Longer than any socket below a sandbox."""
-FALLBACK = Path("/var/tmp")  # noqa: S108 - mkdtemp makes names below it that nobody can foresee
+_SAFE = re.compile(r"[\w/.+@=~-]+")
+FALLBACK = Path("/var/tmp")  # noqa: S108 - mkdtemp makes names below it that nobody can guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def obstacle(wanted: Path) -> str:
     """Why `wanted` cannot hold a sandbox; empty where it can."""
     if len(os.fsencode(wanted)) + len(LONGEST_SOCKET) > SUN_PATH_MAX:
         return f"{wanted} is too long for the paths of unix sockets"
+    if not _SAFE.fullmatch(str(wanted)):
+        return f"the configuration of Postfix and Dovecot cannot hold every character of {wanted}"
     for directory in (wanted, *wanted.parents):
         if directory.exists() and not directory.stat().st_mode & 0o001:
             return f"the users of Postfix and Dovecot cannot enter {directory}"
@@ -69,7 +73,7 @@ def lock(directory: Path) -> int:
         os.close(descriptor)
         raise SandboxProblem(
             f"another sandbox (process {holder}) runs in {directory}. "
-            "`scripts/run login` prints a login for it; "
+            f"`scripts/run login --directory {directory}` prints a login for it; "
             "`scripts/run --directory DIR` starts one more beside it."
         ) from None
     os.ftruncate(descriptor, 0)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from postern.host import dovecot
+from postern.options import RECORD
 from sandbox import daemons
 from sandbox.layout import Layout, write_files
 from sandbox.places import Place, choose_place, lock
@@ -26,7 +27,8 @@ from sandbox.process import Daemon, Leftover, end_leftover
 
 DOMAIN = "[127.0.0.1]"
 """An address literal needs no DNS; clients log in to it by a `dclogin:` link."""
-RECORD = "processes.json"
+PORTS = "ports.json"
+"""The ports of the last run, in the sandbox's directory: profiles made in it have them."""
 METERED = ("doveauth", "metadata")
 """Daemons that count and time; `postern status` asks them."""
 WATCH_SECONDS = 0.1
@@ -49,7 +51,7 @@ class Sandbox:
         fixed_ports: bool = False,
         report: Report = lambda _text: None,
     ) -> None:
-        """`fixed_ports` prefers the known ports; `report` hears what happens, a line at a time."""
+        """`fixed_ports` prefers known ports; `report` is called with each line of what happens."""
         self.domain = domain
         self.daemons: dict[str, Daemon] = {}
         self.ports: dict[str, int] = {}
@@ -65,6 +67,11 @@ class Sandbox:
         self._restarts = Restarts()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory that was asked for, where its record is."""
+        return self._wanted
 
     def start(self) -> None:
         """Start everything, and return when each daemon answers."""
@@ -143,12 +150,24 @@ class Sandbox:
         self.layout = Layout(self._place.root)
         if self._place.temporary:
             self._report(f"the sandbox is in {self._place.root}: {self._place.reason}")
-        self.ports = choose_ports(PREFERRED if self._fixed_ports else None, PREFERRED)
+        self.ports = self._choose_ports()
         write_files(self.layout, self.domain, self.ports)
         self.user = daemons.interpreter_user()
         for spec in daemons.specs(self.layout, self.ports, self.user):
             spec.log.unlink(missing_ok=True)
             self.daemons[spec.name] = Daemon(spec)
+
+    def _choose_ports(self) -> dict[str, int]:
+        """Free ports; with `fixed_ports` those of the last run, or else the known ones."""
+        if not self._fixed_ports:
+            return choose_ports(None, PREFERRED)
+        kept = self._wanted / PORTS
+        earlier: dict[str, int] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            earlier = json.loads(kept.read_text())
+        ports = choose_ports(PREFERRED | earlier, PREFERRED)
+        kept.write_text(json.dumps(ports))
+        return ports
 
     def _launch(self, daemon: Daemon) -> None:
         with self._guard:
@@ -175,6 +194,10 @@ class Sandbox:
             "root": str(self._place.root) if self._place.temporary else "",
             "ports": self.ports,
             "config": str(self.layout.config),
+            "postfix": str(self.layout.postfix),
+            "dovecot": str(self.layout.dovecot),
+            "logs": str(self.layout.logs),
+            "sockets": str(self.layout.sockets),
             "metrics": {name: str(self.layout.metrics_socket(name)) for name in METERED},
             "processes": {name: asdict(record) for name, record in records.items() if record},
         }
@@ -208,10 +231,10 @@ class Restarts:
 
 
 def check_programs() -> None:
-    """Raises SandboxProblem where this process cannot run a sandbox, with the mend."""
+    """Raises SandboxProblem, with the remedy, where this process cannot run a sandbox."""
     if os.geteuid() != 0:
         raise SandboxProblem("Postfix must be started by root, also in a private place: use sudo.")
-    programs = ("postfix", "dovecot", "openssl")
+    programs = ("postfix", "dovecot")
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         raise SandboxProblem(f"not installed: {', '.join(missing)}. scripts/run installs them.")

@@ -1,16 +1,19 @@
 """What the sandbox shows a person: the table of daemons, a login, the outcome of a step."""
 
 import os
+import shlex
 import sys
+from pathlib import Path
 
-import segno
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from postern.options import DEFAULT_SANDBOX
+from postern.qr import qr_code
 from sandbox.login import fresh_login
 from sandbox.outcome import Outcome
-from sandbox.ports import PREFERRED
+from sandbox.ports import LOOPBACK, PREFERRED
 from sandbox.relay import Sandbox
 
 NOT_OURS = ("postfix", "dovecot")
@@ -22,7 +25,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def show_problem(text: str) -> None:
-    """Tell why nothing runs."""
+    """Say why nothing runs."""
     errors.print(f"[red]✗[/] {escape(text)}")
 
 
@@ -36,9 +39,11 @@ def show_table(sandbox: Sandbox) -> None:
         table.add_row(name, daemon.spec.address, user, str(daemon.pid))
     console.print(table)
     console.print(f"Its files are in {_short(sandbox.layout.root)}, each daemon's log in log/.")
+    status = command(".venv/bin/postern status --sandbox", sandbox.directory, "")
+    console.print(f"Is it well? {escape(status)}")
     for name, port in sandbox.ports.items():
         if port != PREFERRED[name]:
-            console.print(f"{name} is on port {port}: {PREFERRED[name]} is taken.")
+            console.print(f"{name} is on port {port}, not on its usual {PREFERRED[name]}.")
     if sandbox.user is None:
         console.print(
             "Our daemons run as root: the interpreter or the checkout is in a directory that is "
@@ -46,15 +51,27 @@ def show_table(sandbox: Sandbox) -> None:
         )
 
 
-def show_login(domain: str, ports: dict[str, int]) -> None:
-    """A fresh login, as a link and as a QR code."""
+def show_login(domain: str, ports: dict[str, int], directory: Path) -> None:
+    """A fresh login, as a link and as a QR code, which is last so that nothing scrolls it off."""
     link = fresh_login(domain).link(ports)
     console.print(
-        "\nTo log in with Delta Chat on this machine, paste this link or scan the code "
-        f"(Create New Profile, Use Other Server):\n\n{escape(link)}\n"
+        f"To log in, paste this link into Delta Chat on this machine, or let it scan the code\n"
+        f"(Create New Profile, Use Other Server). It leads to {LOOPBACK}: other devices, such as\n"
+        "a phone, cannot reach that. Each link is a new account; this prints another:\n"
+        f"{escape(command('scripts/run login', directory, '--directory'))}\n\n{escape(link)}"
     )
-    segno.make(link).terminal(out=sys.stdout, compact=True)
-    console.print("Each link is a new account; `scripts/run login` prints another.")
+    sys.stdout.write(qr_code(link))
+    sys.stdout.flush()
+
+
+def command(words: str, directory: Path, option: str) -> str:
+    """A command of a checkout for the sandbox in `directory`, as one types it."""
+    is_default = directory.resolve() == DEFAULT_SANDBOX.resolve()
+    return (
+        words
+        if is_default
+        else " ".join(filter(None, (words, option, shlex.quote(str(directory)))))
+    )
 
 
 def show_outcome(outcome: Outcome) -> None:

@@ -25,12 +25,11 @@ MANY = 64
 """Connections of a busy relay's Dovecot."""
 NOTES = """\
 One doveauth process; the generator is a process of its own on the same machine. *Lookups* are
-passdb questions for accounts that are there, over the dict protocol, each connection with one at a
-time. *Creations* are first logins, 8 at a time; *one core* is the rate at which this machine hashes
-in one thread, right before. Beside them, 400 lookups a second go on. *Logins* are IMAP logins of
-accounts that are there at a real Dovecot, 1,000 a minute, each on a connection of its own; between
-Dovecot and doveauth one answer in twenty is held back for two seconds, and *others* are those that
-are not."""
+passdb questions for existing accounts, over HTTP, each connection with one at a time. *Creations*
+are first logins, 8 at a time; *one core* is the rate at which this machine hashes in one thread,
+right before. Beside them, 400 lookups a second go on. *Logins* are IMAP logins of existing accounts
+at a real Dovecot, 1,000 a minute, each on a connection of its own; between Dovecot and doveauth one
+answer in twenty is held back for two seconds, and *others* are those that are not."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +54,6 @@ class Creations(msgspec.Struct, frozen=True, kw_only=True):
     """Hashes alone, in as many threads as there are cores: no creation can be faster."""
     lookups: Answered
 
-    @property
-    def cores(self) -> float:
-        """The rate, in what one core hashes alone."""
-        return self.made.per_s / self.one_core_per_s
-
 
 class Result(Measured, frozen=True, kw_only=True):
     """What a run has measured."""
@@ -76,10 +70,11 @@ class Result(Measured, frozen=True, kw_only=True):
         many, one = self.lookups.get(MANY), self.lookups.get(1)
         made, through = self.creations, self.logins
         return [
-            at_least("lookups a second, 64 connections", 12_000, many, lambda m: m.per_s),
-            at_most("p99 of them", 12, many, lambda m: m.p99_ms, "ms"),
-            at_most("p99 of lookups, 1 connection", 0.3, one, lambda m: m.p99_ms, "ms"),
-            at_least("creations, of what one core hashes", 1.6, made, lambda m: m.cores),
+            # Dovecot makes some 600 logins a second on two cores: five times that is plenty.
+            at_least("lookups a second, 64 connections", 3_000, many, lambda m: m.per_s),
+            at_most("p99 of them", 40, many, lambda m: m.p99_ms, "ms"),
+            at_most("p99 of lookups, 1 connection", 1, one, lambda m: m.p99_ms, "ms"),
+            at_least("creations a second", 300, made, lambda m: m.made.per_s),
             at_most("p99 of lookups beside", 20, made, lambda m: m.lookups.p99_ms, "ms"),
             at_most("p95 of logins beside slow ones", 50, through, lambda m: m.others.p95_ms, "ms"),
         ]
@@ -150,7 +145,7 @@ def _lookups(place: Stand, plan: Plan, connections: int) -> tuple[Answered, floa
     )
     with place.doveauth() as meter:
         before = meter.cpu()
-        (answered,) = ask(place.auth, [load])
+        (answered,) = ask(place.lookups, [load])
         return answered, (meter.cpu() - before) / answered.answers * 1e6
 
 
@@ -161,7 +156,7 @@ def _creations(place: Stand, plan: Plan) -> Creations:
     made = Load(names=fresh, password=PASSWORD, connections=8, seconds=600, endless=False)
     beside = Load(names=place.accounts, password=PASSWORD, connections=4, seconds=600, rate=400)
     with place.doveauth():
-        answered = ask(place.auth, [made, beside])
+        answered = ask(place.lookups, [made, beside])
     return Creations(
         made=answered[0], one_core_per_s=one_core, all_cores_per_s=all_cores, lookups=answered[1]
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
 from doveauth.hashing import hash_password, new_salt
-from relay.mailbox.directory import Mailbox
+from relay.mailbox.directory import Mailbox, prepare_root
 from relay.owner import Owner
 
 DOMAIN = "relay.example"
@@ -38,7 +38,6 @@ class Stand:
     def __init__(self, directory: Path, accounts: int) -> None:
         self.directory = directory
         self.accounts = [f"u{number:08d}@{DOMAIN}" for number in range(accounts)]
-        self.auth = directory / "auth"
         self.lookups = directory / "lookups"
         self.last_login = directory / "last-login"
         self._config = directory / "chatmail.ini"
@@ -48,8 +47,7 @@ class Stand:
         user = MAILBOXES_USER if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._config.write_text(_CONFIG.format(domain=DOMAIN, directory=self.directory, user=user))
         owner = Owner.named(user)
-        (self.directory / "mail").mkdir(mode=0o700)
-        owner.take(self.directory / "mail")
+        prepare_root(self.directory / "mail", owner)
         # One hash for all: what is measured does not depend on it.
         password_hash = hash_password(PASSWORD, new_salt())
         for name in self.accounts:
@@ -59,7 +57,7 @@ class Stand:
     def doveauth(self) -> Iterator[Meter]:
         """A running doveauth; raises BenchProblem."""
         log = self.directory / "doveauth.log"
-        sockets = (self.auth, self.lookups, self.last_login)
+        sockets = (self.lookups, self.last_login)
         arguments = ["-m", "doveauth", "--config", str(self._config), "--log-level", "WARNING"]
         for path in sockets:
             arguments += [f"--{path.name}-socket", str(path)]

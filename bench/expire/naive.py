@@ -25,6 +25,8 @@ def main() -> None:
     root, days = sys.argv[1], int(sys.argv[2])
     before = time.time() - days * DAY
     for name in os.listdir(root):  # noqa: PTH208 - as they do
+        if name.startswith("."):
+            continue
         mailbox = str(Path(root) / name)
         entries = [entry for part in ("cur", "new", "tmp") for entry in walk(f"{mailbox}/{part}")]
         due = [entry for entry in entries if entry.mtime < before]

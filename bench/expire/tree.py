@@ -1,10 +1,13 @@
 """A relay's mailboxes, half of whose messages are due."""
 
+import getpass
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+
+from relay.mailbox.directory import MARK
 
 DOMAIN = "relay.example"
 MESSAGES = 10
@@ -15,6 +18,7 @@ CONFIG = """\
 [params]
 mail_domain = relay.example
 mailboxes_dir = {directory}/mail
+mailboxes_user = {user}
 delete_mails_after = 20
 """
 _HASH = "{SHA512-CRYPT}$6$salt$hash"
@@ -24,9 +28,10 @@ _MESSAGE = b"From: <a@relay.example>\r\n\r\n" + b"x" * 200 + b"\r\n"
 def build(directory: Path, mailboxes: int) -> Path:
     """Make the mailboxes and a configuration in `directory`; the configuration's path."""
     config = directory / "chatmail.ini"
-    config.write_text(CONFIG.format(directory=directory))
+    config.write_text(CONFIG.format(directory=directory, user=getpass.getuser()))
     root = directory / "mail"
     root.mkdir()
+    (root / MARK).touch()
     with ProcessPoolExecutor() as pool:
         # Drained: it raises what went wrong.
         list(pool.map(partial(_mailbox, root), range(mailboxes), chunksize=200))

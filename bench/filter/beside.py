@@ -1,4 +1,4 @@
-"""What a small message has to wait for beside senders of large ones."""
+"""How long a small message takes beside senders of large ones."""
 
 import msgspec
 
@@ -12,9 +12,9 @@ _UNTIL_STOPPED = 600.0
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """Small messages one after the other, and the large ones that went by meanwhile.
+    """Small messages one after the other, and the large ones that passed meanwhile.
 
-    The two share the filter's processor time; that of a message of either is not known.
+    Processor time is known for both together only.
     """
 
     filtered: Figures
@@ -34,9 +34,9 @@ def measure(stand: Stand, seconds: float) -> Beside:
 
 
 def _together(stand: Stand, target: Server, seconds: float) -> tuple[Figures, Figures]:
-    order = stand.order(LARGE, target, at_a_time=LARGE_SENDERS, seconds=_UNTIL_STOPPED)
+    order = stand.order(LARGE, [target], at_a_time=LARGE_SENDERS, seconds=_UNTIL_STOPPED)
     cpu = target.meter.cpu()
     with stand.sending(order) as process:
         small = stand.load(SMALL, target, at_a_time=1, seconds=seconds)
-        sent = stand.stop(process, order)
+        (sent,) = stand.stop(process, order)
     return small, summed_up(sent, LARGE, target.meter.cpu() - cpu)

@@ -1,11 +1,13 @@
 """The load generator: one process that sends one message again and again, many at a time.
 
+It loads one port, or several in turns: what slows the machine for a while then slows all of them.
+
     python -m bench.filter.load ORDER        ORDER: an `Order` as JSON
 
 Its dialogue is that of Postfix with a before-queue filter (smtpd_proxy.c): lock-step EHLO, MAIL,
 RCPT, DATA, the message, and after the answer to the final dot a QUIT whose answer nobody awaits.
-All that is written was made before, and nothing is parsed but the first digit of each answer. It
-says `sending` once it has begun and ends with a `Sent` as JSON, both on standard output. SIGTERM
+Everything it writes is prepared, and it parses only the first digit of each answer. It
+prints `sending` once it has begun, and at its end a list of `Sent` as JSON, one per port. SIGTERM
 ends it early; messages under way are finished first.
 """
 
@@ -30,76 +32,108 @@ _COMMANDS = (
     b"DATA\r\n",
 )
 _MAIL = 1
-"""Where a connection that is used again begins."""
+"""Where a message on a re-used connection begins."""
 _EXPECTED = b"222232"
 """First digits of the answers: to the connection, the commands, and the message."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. A message's latency counts from its connection, or from its MAIL if re-used."""
+    """An order. Latency counts from the connection, or from MAIL if the connection is re-used."""
 
-    port: int
+    ports: list[int]
     message: str
     """The file that holds it."""
     at_a_time: int
     seconds: float
-    """No message is begun after that."""
+    """How long each port is loaded, all turns together; no message is begun after that."""
+    turns: int = 1
+    """How many turns the seconds of a port are divided into."""
     reuse: bool = False
-    """Send all messages of one sender over one connection, not each over one of its own."""
+    """Send all messages of one sender over one connection, instead of a new one per message."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent, all of it accepted. Times are in seconds."""
+    """Everything that was sent to one port and accepted. Times are in seconds."""
 
     latencies: list[float]
     seconds: float
     cpu: float
-    """Processor time of the generator itself."""
+    """Processor time that the generator itself spent on it."""
 
 
 class NotAcceptedError(Exception):
     """A message was not accepted; the text has the answer."""
 
 
+class Lane:
+    """One port, and the messages that it has accepted."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.latencies: list[float] = []
+        self.seconds = 0.0
+        self.cpu = 0.0
+
+    def sent(self) -> Sent:
+        """The sum of all turns."""
+        return Sent(latencies=self.latencies, seconds=self.seconds, cpu=self.cpu)
+
+
 class Load:
-    """What the connections share."""
+    """The turns of an order, and the state that its connections share."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.commands = (*_COMMANDS, Path(order.message).read_bytes() + END)
-        self.latencies: list[float] = []
-        self.stopped = False
+        self.lanes = [Lane(port) for port in order.ports]
+        self.turn_over = False
+        self._ended = False
 
-    async def run(self) -> Sent:
+    async def run(self) -> list[Sent]:
         """Send until the time is over; raises NotAcceptedError, OSError."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
-        loop.call_later(self.order.seconds, self._stop)
-        print(BEGUN, flush=True)  # noqa: T201 - the protocol with who started us
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)
+        print(BEGUN, flush=True)  # noqa: T201 - the protocol with the process that started this one
+        for turn in range(self.order.turns):
+            # Each port is as often before another as after it.
+            for lane in self.lanes[:: -1 if turn % 2 else 1]:
+                if not self._ended:
+                    await self._take_turn(lane)
+        return [lane.sent() for lane in self.lanes]
+
+    async def _take_turn(self, lane: Lane) -> None:
+        self.turn_over = False
+        timer = asyncio.get_running_loop().call_later(
+            self.order.seconds / self.order.turns, self._end_turn
+        )
         began, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(self._send() for _ in range(self.order.at_a_time)))
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        return Sent(latencies=self.latencies, seconds=seconds, cpu=cpu)
+        await asyncio.gather(*(self._send(lane) for _ in range(self.order.at_a_time)))
+        lane.seconds += time.perf_counter() - began
+        lane.cpu += time.process_time() - cpu
+        timer.cancel()
 
-    def _stop(self) -> None:
-        self.stopped = True
+    def _end_turn(self) -> None:
+        self.turn_over = True
 
-    async def _send(self) -> None:
+    def _end(self) -> None:
+        self.turn_over = self._ended = True
+
+    async def _send(self, lane: Lane) -> None:
         loop = asyncio.get_running_loop()
         while True:
             done: asyncio.Future[None] = loop.create_future()
-            dialogue = Dialogue(self, done)
-            await loop.create_connection(lambda d=dialogue: d, HOST, self.order.port)  # type: ignore[misc]
+            dialogue = Dialogue(self, lane, done)
+            await loop.create_connection(lambda d=dialogue: d, HOST, lane.port)  # type: ignore[misc]
             await done
-            if self.stopped:
+            if self.turn_over:
                 return
 
 
 class Dialogue(asyncio.Protocol):
-    """One connection; `done` is told when it has sent all that it was to send."""
+    """One connection; `done` is set once its last message is accepted."""
 
-    def __init__(self, load: Load, done: asyncio.Future[None]) -> None:
+    def __init__(self, load: Load, lane: Lane, done: asyncio.Future[None]) -> None:
         self._load = load
+        self._lane = lane
         self._done = done
         self._step = 0
         self._answer = b""
@@ -133,8 +167,8 @@ class Dialogue(asyncio.Protocol):
     def _delivered(self) -> None:
         assert self._transport is not None
         load, now = self._load, time.perf_counter()
-        load.latencies.append(now - self._began)
-        if load.order.reuse and not load.stopped:
+        self._lane.latencies.append(now - self._began)
+        if load.order.reuse and not load.turn_over:
             self._began = now
             self._step = _MAIL + 1
             self._transport.write(load.commands[_MAIL])

@@ -1,8 +1,8 @@
 """Messages of any size as a Delta Chat core sends them, ready for the wire.
 
-PGP/MIME with two anonymous session-key packets and one packet of encrypted data; what stands for
-ciphertext is random. Up to 418 kB that packet has a definite length, above it comes in chunks of
-512 KiB, as core 2.65 has it.
+PGP/MIME with two anonymous session-key packets and one packet of encrypted data; the ciphertext is
+random octets. Up to 418 kB that packet has a definite length; above, it has chunks of 512 KiB, as
+core 2.65 writes it.
 """
 
 import base64
@@ -13,7 +13,7 @@ from email.utils import format_datetime
 SENDER = "bench12345@relay.example"
 RECIPIENT = "mark567890@relay.example"
 END = b".\r\n"
-"""What ends DATA; the message before it ends in CRLF, and none of its lines begins with a dot."""
+"""The end of DATA. A message ends in CRLF, and none of its lines begins with a dot."""
 
 _WIDTH = 64
 _DEFINITE_AT_MOST = 418_000
@@ -52,15 +52,15 @@ _TAIL = f"""\
 
 
 def message(size: int, seed: int = 1) -> bytes:
-    """A message of at most `size` octets, and little less; `END` is to follow it.
+    """Return a message of at most `size` octets, and little less; `END` must follow it.
 
-    Raises ValueError where a message of the form does not go into `size`.
+    Raises ValueError if `size` is too small for a message of this form.
     """
     chance = random.Random(seed)  # noqa: S311 - stands for ciphertext, hides nothing
     keys = b"".join(_session_key(chance) for _ in range(2))
     head, tail = _crlf(_HEAD), _crlf(_TAIL)
     lines = (size - len(head) - len(tail)) // (_WIDTH + 2)
-    # Less what the packet and its chunks need for their headers; the last line is shorter for it.
+    # The headers of the packet and its chunks take some octets; they shorten the last line.
     room = lines * _WIDTH // 4 * 3 - len(keys) - 12 - (size >> _CHUNK_BITS)
     if room < 100:
         raise ValueError(f"no message of this form has only {size} octets")

@@ -1,8 +1,8 @@
 """Real Postfix → filter → real Postfix, beside real Postfix → pass-through proxy → real Postfix.
 
-One private Postfix has a service for each of the two, set up as the relay's submission service
-is but without TLS and login, and the reinject service as a relay has it. What is delivered is
-discarded. The two are measured in turns, so that what slows the machine slows both.
+One private Postfix has a service for each of the two, configured like the relay's submission
+service but without TLS and login, and the reinject service as a relay has it. It discards all
+messages. The two are loaded in turns, so that anything that slows the machine slows both.
 """
 
 import contextlib
@@ -11,11 +11,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
-from bench.figures import Figures
+from bench.figures import Figures, Ratio, ratio
 from bench.filter.grid import SIZES
 from bench.filter.stand import Server, Stand, free_port
 from bench.problem import BenchProblem
@@ -25,6 +24,7 @@ from sandbox.problem import SandboxProblem
 from sandbox.process import Daemon, Spec
 
 AT_A_TIME = 8
+TURNS = 4
 _QUEUE = "postfix/queue"
 _QUEUE_SECONDS = 60.0
 _MAX_PROCESSES = 100
@@ -44,6 +44,7 @@ alias_database =
 default_transport = discard:
 message_size_limit = 31457280
 smtpd_peername_lookup = no
+notify_classes =
 """
 _FILTERED = """\
 127.0.0.1:{port} inet n - n - {processes} smtpd
@@ -69,29 +70,24 @@ postlog   unix-dgram n - n  -      1  postlogd
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of one size through both chains, a round each."""
+    """Messages of one size through both chains; an item per round."""
 
     size: str
     filtered: list[Figures]
     passed: list[Figures]
 
     @property
-    def ratio(self) -> float:
-        """Messages a second through the filter for each through the pass-through proxy.
-
-        The median of the rounds, each compared with the one beside it.
-        """
-        pairs = zip(self.filtered, self.passed, strict=True)
-        return median(one.messages_per_s / other.messages_per_s for one, other in pairs)
+    def ratio(self) -> Ratio:
+        """Messages per second through the filter, as a part of the pass-through proxy's."""
+        return ratio(*(_rates(rounds) for rounds in (self.filtered, self.passed)))
 
 
-def middle(rounds: list[Figures]) -> Figures:
-    """The round with the median of messages a second."""
-    return sorted(rounds, key=lambda figures: figures.messages_per_s)[len(rounds) // 2]
+def _rates(rounds: list[Figures]) -> list[float]:
+    return [figures.messages_per_s for figures in rounds]
 
 
 def obstacle() -> str:
-    """Why Postfix cannot be started here, with the mend; empty where it can."""
+    """Return why Postfix cannot be started here and what to do; empty if it can."""
     if os.geteuid() != 0:
         return "Postfix must be started by root, also in a private place: use sudo."
     if shutil.which("postfix") is None:
@@ -108,19 +104,24 @@ def measure(stand: Stand, sizes: list[str], seconds: float, rounds: int) -> list
 def _in_turns(
     stand: Stand, by_filter: Server, by_forwarder: Server, size: str, seconds: float, rounds: int
 ) -> Chain:
-    filtered: list[Figures] = []
-    passed: list[Figures] = []
-    turns = [(by_filter, filtered), (by_forwarder, passed)]
+    chain = Chain(size=size, filtered=[], passed=[])
     for _ in range(rounds):
-        for target, results in turns:
-            results.append(stand.load(SIZES[size], target, at_a_time=AT_A_TIME, seconds=seconds))
-            # What is still being delivered would slow the next.
-            _wait_for_empty_queue(stand.directory / _QUEUE)
-        turns.reverse()
-    return Chain(size=size, filtered=filtered, passed=passed)
+        filtered, passed = stand.load_in_turns(
+            SIZES[size],
+            [by_filter, by_forwarder],
+            at_a_time=AT_A_TIME,
+            seconds=seconds,
+            turns=TURNS,
+        )
+        chain.filtered.append(filtered)
+        chain.passed.append(passed)
+        # Messages that are still being delivered would slow the next round.
+        wait_for_empty_queue(stand.directory / _QUEUE)
+    return chain
 
 
-def _wait_for_empty_queue(queue: Path) -> None:
+def wait_for_empty_queue(queue: Path) -> None:
+    """Wait until Postfix has delivered everything; raises BenchProblem if it does not."""
     deadline = time.monotonic() + _QUEUE_SECONDS
     while any(
         path.is_file() for name in ("incoming", "active") for path in (queue / name).rglob("*")
@@ -137,16 +138,22 @@ def _chains(stand: Stand) -> Iterator[tuple[Server, Server]]:
     filter_port, forwarder_port = free_port(), free_port()
     services = {by_filter: filter_port, by_forwarder: forwarder_port}
     with (
-        _postfix(stand.directory / "postfix", reinject, services),
+        private_postfix(stand.directory / "postfix", reinject, services),
         stand.filter(reinject, filter_port) as tested,
         stand.forwarder(reinject, forwarder_port) as forwarder,
     ):
-        yield Server(by_filter, tested.meter), Server(by_forwarder, forwarder.meter)
+        yield (
+            Server(by_filter, tested.meter, tested.kill),
+            Server(by_forwarder, forwarder.meter, forwarder.kill),
+        )
 
 
 @contextlib.contextmanager
-def _postfix(root: Path, reinject: int, services: dict[int, int]) -> Iterator[None]:
-    """A private Postfix with services that take messages, by the port of the proxy of each."""
+def private_postfix(root: Path, reinject: int, services: dict[int, int]) -> Iterator[None]:
+    """Run a Postfix in `root`; `services` has the port of each, and that of its proxy.
+
+    Raises BenchProblem if it does not start.
+    """
     _write_files(root, reinject, services)
     probes = [greets(port, b"220 ") for port in (*services, reinject)]
     command = ("postfix", "-c", str(root / "config"))

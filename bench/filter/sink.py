@@ -2,10 +2,10 @@
 
     python -m bench.filter.sink PORT
 
-It stands where Postfix' reinject service stands. What it reads goes into one buffer that every
-connection shares, and of a message only the last five octets are looked at: a client that waits
-for the answer to its final dot, as all here do, ends its message there and nowhere else. `XCOUNT`
-is answered with the number of messages and of their octets so far.
+It takes the place of Postfix' reinject service. All connections read into one shared buffer, and
+only the last five octets of a read are looked at: a client that waits for the answer to its final
+dot, as all here do, has nothing more to say after it. `XCOUNT` answers with the number of messages
+and of their octets so far.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _EHLO = b"250-sink\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250 SMTPUT
 class Sink(asyncio.BufferedProtocol):
     """One connection."""
 
-    # The loop fills it and tells of it in one step, so that one is enough for all connections.
+    # The loop fills it and calls buffer_updated in one step: one buffer serves all connections.
     buffer: ClassVar = memoryview(bytearray(256 * 1024))
     messages: ClassVar = 0
     octets: ClassVar = 0

@@ -1,20 +1,21 @@
-"""The stand: the processes of the filter's benchmark, and one load sent through them."""
+"""The stand: the processes of the filter's benchmark, and the loads sent through them."""
 
 import contextlib
 import signal
 import smtplib
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from bench.base import HERE, Checkout
 from bench.figures import Figures, figures
 from bench.filter.load import BEGUN, Order, Sent
 from bench.filter.messages import message
 from bench.problem import BenchProblem
-from bench.process import Meter, started, wait_until
+from bench.process import ROOT, Meter, started, wait_until
 from sandbox.ports import LOOPBACK, choose_ports
 from sandbox.probes import greets
 from sandbox.process import tail
@@ -29,19 +30,20 @@ postfix_reinject_port = {reinject}
 mailboxes_dir = {directory}/mail
 """
 GRACE_SECONDS = 120.0
-"""Beyond its time, for a load to finish what is under way."""
+"""How long after its end a load may take for the messages under way."""
 
 
 class Server:
     """A process that takes messages on a loopback port."""
 
-    def __init__(self, port: int, meter: Meter) -> None:
+    def __init__(self, port: int, meter: Meter, kill: Callable[[], None]) -> None:
         self.port = port
         self.meter = meter
+        self.kill = kill
 
 
 class Stand:
-    """A directory with the messages to send, and what can be started in it."""
+    """A directory with the messages to send; starts the processes of a measurement in it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -63,27 +65,28 @@ class Stand:
 
     @contextlib.contextmanager
     def forwarder(self, target: int, port: int | None = None) -> Iterator[Server]:
-        """A pass-through proxy to `target`, which must be up, on a free port or that given."""
+        """A pass-through proxy to `target`, which must be up; on a free port by default."""
         port = port or free_port()
         with self._server(["-m", "bench.filter.forwarder", str(port), str(target)], port) as server:
             yield server
 
     @contextlib.contextmanager
-    def filter(self, reinject: int, port: int | None = None) -> Iterator[Server]:
-        """The filter, outgoing, by its command line; on a free port if no other is given."""
+    def filter(
+        self, reinject: int, port: int | None = None, code: Checkout = HERE
+    ) -> Iterator[Server]:
+        """The filter of a checkout, outgoing, by its command line; on a free port by default."""
         port = port or free_port()
-        config = self.directory / "chatmail.ini"
+        config = self.directory / f"chatmail-{port}.ini"
         config.write_text(_CONFIG.format(port=port, reinject=reinject, directory=self.directory))
-        with self._server(
-            ["-m", "filtermail", "outgoing", "--config", str(config)], port
-        ) as server:
+        arguments = ["-m", "filtermail", "outgoing", "--config", str(config)]
+        with self._server(arguments, port, code.root) as server:
             yield server
 
     @contextlib.contextmanager
-    def _server(self, arguments: list[str], port: int) -> Iterator[Server]:
-        with started(arguments, self._log) as process:
+    def _server(self, arguments: list[str], port: int, root: Path = ROOT) -> Iterator[Server]:
+        with started(arguments, self._log, root) as process:
             wait_until(greets(port, b"220 "), process, " ".join(arguments), self._log)
-            yield Server(port, Meter(process.pid))
+            yield Server(port, Meter(process.pid), process.kill)
 
     @contextlib.contextmanager
     def sending(self, order: Order) -> Iterator[subprocess.Popen[bytes]]:
@@ -95,33 +98,43 @@ class Stand:
                 raise BenchProblem(f"the load generator did not start:\n{tail(self._log)}")
             yield process
 
-    def finish(self, process: subprocess.Popen[bytes], order: Order) -> Sent:
-        """Wait for the end of a load; raises BenchProblem if not all was accepted."""
+    def finish(self, process: subprocess.Popen[bytes], order: Order) -> list[Sent]:
+        """Wait for the end of a load; raises BenchProblem if a message was not accepted."""
+        seconds = order.seconds * len(order.ports)
         try:
-            told, _ = process.communicate(timeout=order.seconds + GRACE_SECONDS)
+            output, _ = process.communicate(timeout=seconds + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             raise BenchProblem(f"a load of {order.at_a_time} at a time does not end") from None
         if process.returncode:
             raise BenchProblem(f"a load failed:\n{tail(self._log)}")
-        return msgspec.json.decode(told, type=Sent)
+        return msgspec.json.decode(output, type=list[Sent])
 
-    def stop(self, process: subprocess.Popen[bytes], order: Order) -> Sent:
+    def stop(self, process: subprocess.Popen[bytes], order: Order) -> list[Sent]:
         """End a load before its time."""
         process.send_signal(signal.SIGTERM)
         return self.finish(process, order)
 
     def load(self, size: int, target: Server, **options: float) -> Figures:
         """Send messages of `size` to `target`; `options` are the rest of an `Order`."""
-        order = self.order(size, target, **options)
-        cpu = target.meter.cpu()
-        with self.sending(order) as process:
-            sent = self.finish(process, order)
-        return summed_up(sent, size, target.meter.cpu() - cpu)
+        (figures,) = self.load_in_turns(size, [target], **options)
+        return figures
 
-    def order(self, size: int, target: Server, **options: float) -> Order:
-        """What to tell a load generator."""
-        told = {"port": target.port, "message": str(self.letter(size)), **options}
-        return msgspec.convert(told, Order)
+    def load_in_turns(
+        self, size: int, targets: Sequence[Server], **options: float
+    ) -> list[Figures]:
+        """Send messages of `size` to each of `targets`, which do nothing else meanwhile."""
+        order = self.order(size, targets, **options)
+        before = [target.meter.cpu() for target in targets]
+        with self.sending(order) as process:
+            results = self.finish(process, order)
+        cpu = [target.meter.cpu() - then for target, then in zip(targets, before, strict=True)]
+        return [summed_up(sent, size, spent) for sent, spent in zip(results, cpu, strict=True)]
+
+    def order(self, size: int, targets: Sequence[Server], **options: float) -> Order:
+        """Return the order for a load generator."""
+        ports = [target.port for target in targets]
+        values = {"ports": ports, "message": str(self.letter(size)), **options}
+        return msgspec.convert(values, Order)
 
 
 def summed_up(sent: Sent, size: int, cpu: float) -> Figures:
@@ -145,7 +158,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def stand() -> Iterator[Stand]:
     """A stand in a temporary directory, which Postfix' user may enter."""
-    # Not in /tmp, which is often memory: queue files of Postfix belong on a disk.
+    # Not in /tmp, which is often memory: Postfix' queue files belong on a disk.
     with tempfile.TemporaryDirectory(prefix="postern-bench-", dir="/var/tmp") as path:
         directory = Path(path)
         directory.chmod(0o711)

@@ -1,49 +1,49 @@
 """What the filter is to reach, one process on a machine of two cores."""
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
-from bench.figures import Target, Verdict
+from bench.figures import Verdict, at_least, at_most
 from bench.filter.beside import Beside
-from bench.filter.grid import Row
 from bench.filter.postfix import Chain
+from bench.filter.versus import Versus, idle, over_idle, typical
 
-T = TypeVar("T")
+CPU_OF_BASE = {"1.5KB": 0.40, "100KB": 0.45, "1MB": 0.65, "30MB": 0.9}
+"""Processor time per message at most, as a part of the base's."""
+RATE_OF_PASS_THROUGH = {"1.5KB": 0.98, "1MB": 0.97}
+"""Messages per second through Postfix at least, as a part of the pass-through proxy's."""
 
 
-def verdicts(rows: Iterable[Row], beside: Beside | None, chains: Iterable[Chain]) -> list[Verdict]:
-    """Each target with its measurement, if this run had it.
-
-    Sizes are measured 8 at a time, one connection a message.
-    """
-    eight = {row.case.size: row for row in rows if row.case.at_a_time == 8 and not row.case.reuse}
-    small, middle, large = (eight.get(size) for size in ("1.5KB", "1MB", "30MB"))
-    chain = next((chain for chain in chains if chain.size == "1.5KB"), None)
-    any_row = next(iter(eight.values()), None)
+def verdicts(
+    versuses: Iterable[Versus], beside: Beside | None, chains: Iterable[Chain]
+) -> list[Verdict]:
+    """Each target with its measurement, if this run had it."""
+    sizes = {versus.size: versus for versus in versuses}
+    small, large = sizes.get("1.5KB"), sizes.get("30MB")
+    through = {chain.size: chain for chain in chains}
+    any_size = next(iter(sizes.values()), None)
     return [
-        _at_most("CPU a message of 1.5 KB", "ms", 0.6, small, lambda row: row.filtered.cpu_ms),
-        _at_most("p99 of 1.5 KB", "ms", 20, small, lambda row: row.filtered.p99_ms),
-        _at_most("CPU a message of 1 MB", "ms", 4, middle, lambda row: row.filtered.cpu_ms),
-        _at_most("CPU a message of 30 MB", "ms", 90, large, lambda row: row.filtered.cpu_ms),
-        _at_least("MB/s of 30 MB, of the sink's alone", 1 / 3, large, lambda row: row.ratio),
-        _at_most("peak of 8 × 30 MB over idle", "MB", 12, large, lambda row: row.over_idle),
-        _at_most("idle memory", "MB", 30, any_row, lambda row: row.idle),
-        _at_most(
-            "p95 of 1.5 KB beside 2 × 30 MB", "ms", 30, beside, lambda both: both.filtered.p95_ms
+        *(
+            at_most(f"CPU of {size}, of the base's", limit, sizes.get(size), _cpu_of_base)
+            for size, limit in CPU_OF_BASE.items()
         ),
-        _at_least(
-            "messages/s through Postfix, of pass-through's", 0.95, chain, lambda chain: chain.ratio
+        at_most("p99 of 1.5KB", 4, small, lambda v: typical(v.here).p99_ms, "ms"),
+        at_most("idle memory", 26, any_size, lambda v: idle(v.here), "MB"),
+        at_most("peak of 8 × 30MB over idle", 8, large, lambda v: over_idle(v.here), "MB"),
+        at_least("MB/s of 30MB, of the sink's alone", 1 / 3, large, lambda v: v.of_sink),
+        at_most(
+            "p95 of 1.5KB beside 2 × 30MB", 30, beside, lambda both: both.filtered.p95_ms, "ms"
+        ),
+        *(
+            at_least(f"{size}/s through Postfix, of pass-through's", limit, chain, _rate_ratio)
+            for size, limit in RATE_OF_PASS_THROUGH.items()
+            for chain in [through.get(size)]
         ),
     ]
 
 
-def _at_most(
-    what: str, unit: str, limit: float, measured: T | None, figure: Callable[[T], float]
-) -> Verdict:
-    target = Target(what=what, unit=unit, at_most=limit)
-    return Verdict(target=target, measured=None if measured is None else figure(measured))
+def _cpu_of_base(versus: Versus) -> float:
+    return versus.cpu.of_medians
 
 
-def _at_least(what: str, limit: float, measured: T | None, figure: Callable[[T], float]) -> Verdict:
-    target = Target(what=what, unit="", at_least=limit)
-    return Verdict(target=target, measured=None if measured is None else figure(measured))
+def _rate_ratio(chain: Chain) -> float:
+    return chain.ratio.of_medians

@@ -13,8 +13,9 @@ from pathlib import Path
 from bench.problem import BenchProblem
 from bench.process import Meter, started, wait_until
 from metadata.push.queue import FILE
-from metadata.push.table import Owed, PushTable
-from relay.mailbox.directory import ENFORCE, METADATA
+from metadata.push.table import PushTable
+from relay.mailbox.directory import ENFORCE, METADATA, prepare_root
+from relay.owner import Owner
 
 DOMAIN = "relay.example"
 TOKEN_OCTETS = 300
@@ -32,11 +33,11 @@ class Stand:
     """A directory with mailboxes, and what can be started in it."""
 
     def __init__(self, directory: Path) -> None:
-        self.socket = directory / "socket"
+        self.socket = directory / "notify.socket"
         self._directory = directory
         self._state = directory / "state"
         self._mail = directory / "mail"
-        self._mail.mkdir()
+        prepare_root(self._mail, Owner(os.geteuid(), os.getegid()))
 
     def mailboxes(self, kind: str, count: int) -> list[str]:
         """Make so many addresses with a token each; `kind` begins their names."""
@@ -56,10 +57,8 @@ class Stand:
         table = PushTable.on_disk(self._state / FILE)
         now = time.time()
         table.begin()
-        table.add(
-            Owed(user, token_of(user), now - oldest * (1 - number / len(users)))
-            for number, user in enumerate(users)
-        )
+        for number, user in enumerate(users):
+            table.add(user, [token_of(user)], now - oldest * (1 - number / len(users)))
         table.commit()
         table.close()
 
@@ -73,7 +72,8 @@ class Stand:
         )
         log = self._directory / "metadata.log"
         arguments = ["-m", "metadata", "--config", str(config), "--log-level", "ERROR"]
-        arguments += ["--socket", str(self.socket), "--state", str(self._state)]
+        arguments += ["--socket", str(self._directory / "metadata.socket")]
+        arguments += ["--notify-socket", str(self.socket), "--state", str(self._state)]
         with started(arguments, log) as process:
             wait_until(lambda: _answers(self.socket), process, "metadata", log)
             yield Meter(process.pid)

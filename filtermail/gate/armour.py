@@ -7,9 +7,15 @@ LF is where it should be, and one `translate` shows that nothing but base64 is b
 else goes through a regular expression with the same meaning. Base64 is decoded only where the
 packet walker wants to see octets; while it passes over ciphertext, octets are only counted.
 
-Grammar (RFC 9580, 6.2): BEGIN line, armour headers (incoming only), an empty line, lines of 1 to
-76 base64 characters, the last with its padding, a checksum line or none, END line. The checksum's
-value is not held against the data: RFC 9580, 6.1, forbids to refuse on it.
+Grammar (RFC 9580, 6.2): BEGIN line, armour headers (outgoing, known ones), an empty line, lines of
+1 to 76 base64 characters, the last with its padding, a checksum line or none, END line. The
+checksum's value is not held against the data: RFC 9580, 6.1, forbids to refuse on it.
+
+Some gateways put every part that they pass on into quoted-printable (RFC 2045, 6.7). What that
+decodes to has to be clean armour, read by the same grammar; the encoding is held to its strict
+form, so that it cannot hide anything: no line of more than 76 octets, no white space before a
+line's end, no octet that would have to be encoded. It is decoded in blocks as well: a line may be
+one octet.
 """
 
 import binascii
@@ -17,7 +23,7 @@ import re
 from collections.abc import Generator
 
 from filtermail.gate.packets import PacketWalker
-from filtermail.gate.reader import Grammar, Reader
+from filtermail.gate.reader import Grammar, Machine, Reader
 from filtermail.gate.verdict import NotEncrypted
 
 BEGIN = b"-----BEGIN PGP MESSAGE-----"
@@ -27,18 +33,32 @@ MAX_WIDTH = 76
 MAX_HEADERS = 8
 
 _NO_BASE64 = "something in the PGP armour that is not base64"
-_GLANCE = 256
+_NO_QUOTED = "a line that is no quoted-printable"
+_GLANCE = 4096
 """Characters that are decoded at a time, to find a packet's header among them."""
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}+\r\n)*+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
+_QUOTED_OCTETS = bytes(range(33, 127)) + b" \t\r\n"
+_ESCAPES = re.compile(rb"(?:[^=]++|=(?:[0-9A-F]{2}|\r\n))*+")
+_QUOTED_LINES = re.compile(
+    rb"(?:(?=[^\r\n]{0,76}\r\n)(?:[!-<>-~ \t]++|=[0-9A-F]{2})*+=?(?<![ \t])\r\n)*+"
+)
 _CHECKSUM = re.compile(rb"=[A-Za-z0-9+/]{4}")
-# What other programs write: GnuPG's and Proton's Version and Comment, Charset of old ones.
+# What programs write by default, which says nothing about a person: may go out too.
+_KNOWN_HEADER = re.compile(
+    rb"Version: (?:ProtonMail|GnuPG(?:/MacGPG2)? v[0-9.]{1,8}(?: \((?:GNU/Linux|MingW32|Darwin)\))?"
+    rb"|(?:OpenPGP\.js|Mailvelope|FlowCrypt|BCPG) v?[0-9.]{1,10})"
+    rb"|Comment: (?:https://(?:protonmail\.com|proton\.me|openpgpjs\.org|mailvelope\.com|flowcrypt\.com)"
+    rb"|GPGTools - https?://gpgtools\.org|Using GnuPG with [A-Z][a-z]{1,12} - https?://www\.enigmail\.net/)"
+    rb"|Charset: (?:utf-8|UTF-8)"
+)
+# Incoming: GnuPG lets its user choose the comment.
 _HEADER = re.compile(rb"(?:Version|Comment|Charset): [ -~]{1,200}")
 
 
 def armour(read: Reader, *, strict: bool) -> Grammar:
-    """An armoured message from its BEGIN line to its END line; raises NotEncrypted."""
+    """Read an armoured message from its BEGIN line to its END line; raises NotEncrypted."""
     line = yield from read.line()
     if line != BEGIN:
         raise NotEncrypted("the second part does not begin with PGP armour")
@@ -54,12 +74,76 @@ def armour(read: Reader, *, strict: bool) -> Grammar:
     packets.finish()
 
 
+def quoted_armour(read: Reader, end: bytes) -> Grammar:
+    """Read quoted-printable that decodes to armour, up to and without the line `end`.
+
+    Raises NotEncrypted.
+    """
+    inner = Reader()
+    decoded = Machine(inner, _armour_and_empty_lines(inner))
+    last, soft = end + b"\r\n", False
+    while True:
+        found = 0 if read.buffer.startswith(last) else read.buffer.find(b"\r\n" + last) + 2
+        at_end = found != 1
+        whole = read.buffer.rfind(b"\r\n") + 1
+        block = read.buffer[: found if at_end else whole and whole + 1]
+        if block:
+            _decode(block, decoded)
+            soft = block.endswith(b"=\r\n")
+        # The delimiter is the caller's to see.
+        read.buffer = read.buffer[len(block) :]
+        if at_end:
+            break
+        if len(read.buffer) > MAX_WIDTH + 1:
+            raise NotEncrypted(_NO_QUOTED)
+        yield from read.more()
+    if soft:
+        raise NotEncrypted("quoted-printable that ends in the middle of a line")
+    decoded.finish()
+
+
+def _decode(block: bytes, decoded: Machine) -> None:
+    """Pass whole lines of quoted-printable on, decoded; raises NotEncrypted."""
+    good = len(block) if _is_quoted(block) else _good_quoted(block)
+    # What comes before a fault may have a fault of its own, which is then the first.
+    decoded.feed(binascii.a2b_qp(block[:good]))
+    if good < len(block):
+        raise NotEncrypted(_NO_QUOTED)
+
+
+def _is_quoted(block: bytes) -> bool:
+    """Return whether whole lines are quoted-printable, by few passes of C code."""
+    return (
+        not block.translate(None, _QUOTED_OCTETS)
+        and b" \r\n" not in block
+        and b"\t\r\n" not in block
+        and max(map(len, block.split(b"\r\n"))) <= MAX_WIDTH
+        # What armour needs, soft line ends and "=" itself, is counted; the rest is looked at.
+        and (
+            block.count(b"=") == block.count(b"=3D") + block.count(b"=\r\n")
+            or _ESCAPES.fullmatch(block) is not None
+        )
+        and block.count(b"\r") == block.count(b"\n") == block.count(b"\r\n")
+    )
+
+
+def _good_quoted(block: bytes) -> int:
+    """How many octets of whole lines, from the first on, are lines of quoted-printable."""
+    match = _QUOTED_LINES.match(block)
+    return match.end() if match else 0
+
+
+def _armour_and_empty_lines(read: Reader) -> Grammar:
+    yield from armour(read, strict=False)
+    yield from read.only_empty("something after the PGP armour")
+
+
 def _headers(read: Reader, *, strict: bool) -> Grammar:
     for _ in range(MAX_HEADERS):
         line = yield from read.line()
         if not line:
             return
-        if strict or not _HEADER.fullmatch(line):
+        if not (_KNOWN_HEADER if strict else _HEADER).fullmatch(line):
             raise NotEncrypted("a header in the PGP armour")
     raise NotEncrypted("too many headers in the PGP armour")
 

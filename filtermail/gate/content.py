@@ -1,61 +1,26 @@
-"""The few header values that decide about a message: Content-Type and From.
+"""The few header values that decide about a message: its type, its encoding, and its author.
 
-Both are read by one grammar and no other reading is tried: comments, RFC 2231 parameters, quoted
-pairs and duplicate parameters, over which two parsers might disagree, are refused.
+Each is read by one grammar and no other reading is tried: comments and groups in From, over which
+two parsers might disagree, are refused; `filtermail.gate.mediatype` does the same for types.
 """
 
 import re
-from typing import NamedTuple
 
 from filtermail.gate.headers import Headers
+from filtermail.gate.mediatype import ContentType
 from filtermail.gate.verdict import Malformed, NotEncrypted
 from relay.address import Address, InvalidAddress
 
-_TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
-_TYPE = re.compile(rb"(" + _TOKEN + rb"/" + _TOKEN + rb")")
-_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"([^"\\\r\n]*)")')
-_TRAILER = re.compile(rb"[ \t]*+;?[ \t]*+")
-# RFC 2046, 5.1.1: bchars, at most 70; without the blank, at which a header may have been folded.
-_BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
-# A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone.
+DAEMON_NAMES = rb"(?:mail delivery (?:system|subsystem|service)|mailer-daemon|postmaster)"
+# A display name of atoms, quoted strings and what is beyond ASCII, then <address>; or it alone;
+# or as Postfix writes its own: the address and a name in a comment.
 _FROM = re.compile(
     rb'(?:(?:[^"<>,;:()@\\\0\r\n]++|"(?:[^"\\\0\r\n]|\\[ -~])*+")*+<([^<>]+)>|([^<>,;:()"\s]+))'
+    rb"|((?i:mailer-daemon)@[^<>,;:()\"\s]+)[ \t]+\((?i:" + DAEMON_NAMES + rb")\)"
 )
 # A comment may name the program (RFC 2045, 4).
 _MIME_VERSION = re.compile(rb"1\.0(?: *\([ -'*-~]*\))?")
 _ENCODING_OK = (None, b"7bit", b"8bit")
-
-
-class ContentType(NamedTuple):
-    """A media type with its parameters; names, and the type, in lower case."""
-
-    media: bytes
-    parameters: dict[bytes, bytes]
-
-    @classmethod
-    def parse(cls, value: bytes) -> "ContentType":
-        """Read a Content-Type's value (RFC 2045, 5.1); raises Malformed."""
-        match = _TYPE.match(value)
-        if match is None:
-            raise Malformed("a Content-Type that is none")
-        parameters: dict[bytes, bytes] = {}
-        at = match.end()
-        while found := _PARAMETER.match(value, at):
-            name = found[1].lower()
-            if name in parameters or b"*" in name:
-                raise Malformed("a Content-Type with doubtful parameters")
-            parameters[name] = found[3] if found[2] is None else found[2]
-            at = found.end()
-        if not _TRAILER.fullmatch(value, at):
-            raise Malformed("a Content-Type with something after its parameters")
-        return cls(match[1].lower(), parameters)
-
-    def boundary(self) -> bytes:
-        """The multipart's boundary; raises NotEncrypted where there is no proper one."""
-        boundary = self.parameters.get(b"boundary", b"")
-        if not _BOUNDARY.fullmatch(boundary):
-            raise NotEncrypted("a multipart without a proper boundary")
-        return boundary
 
 
 def content_type(headers: Headers) -> ContentType:
@@ -92,4 +57,4 @@ def author_text(headers: Headers) -> bytes:
     match = _FROM.fullmatch(value) if value is not None else None
     if match is None:
         raise Malformed("no From header with exactly one address")
-    return match[1] or match[2]
+    return match[1] or match[2] or match[3]

@@ -4,65 +4,55 @@ Grammar (RFC 5322, 2.2; RFC 6532): lines end in CRLF; a field is a name of print
 colon directly after it, and a value that may be folded; no NUL, no bare CR or LF. An empty line
 ends the block.
 
-Outgoing, fields pass by name, and whatever is not listed is dropped: of an accepted message the
-operators see date, sender, receivers and size, and the next relay learns no more either.
-docs/headers.md gives the reason for each.
+Incoming, a block is passed on as it came, because DKIM signs it. Outgoing, it is written anew,
+field by field: `filtermail.gate.outgoing` has the closed list.
 """
 
 import re
-from typing import NamedTuple
 
+from filtermail.gate.outgoing import leaves_unchanged, leaving
 from filtermail.gate.verdict import Malformed
 
 MAX_BLOCK = 256 * 1024
 """Octets of a header block: an Autocrypt key with post-quantum parts is of some ten thousand."""
+MAX_FIELDS = 1000
+MAX_LINES = 5000
+"""Lines of a header block, which may be folded: To with a thousand addresses, and a large key."""
+MAX_LINE = 998
+"""Octets of a line without its CRLF (RFC 5322, 2.1.1)."""
 
-_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n\0]++|\r\n[ \t])*+)\r\n")
+_VALUE = rb"(?:[^\r\n\0]++|\r\n[ \t])*+"
+# The whole block first: findall alone would pass over what is no field.
+_BLOCK = re.compile(rb"(?:[!-9;-~]++:" + _VALUE + rb"\r\n)*+")
+_FIELD = re.compile(rb"(([!-9;-~]++):(" + _VALUE + rb")\r\n)")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
-
-KEPT = frozenset(
-    b"to cc date message-id in-reply-to references content-type content-transfer-encoding "
-    b"auto-submitted autocrypt secure-join".split()
-)
-PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
-REPLACED = {b"subject": b"Subject: [...]\r\n", b"mime-version": b"MIME-Version: 1.0\r\n"}
-
-
-class Field(NamedTuple):
-    """A header field."""
-
-    name: bytes
-    """In lower case."""
-    value: bytes
-    """Unfolded, without white space around it."""
-    raw: bytes
-    """As it came, with its CRLF."""
 
 
 class Headers:
     """A parsed header block."""
 
-    def __init__(self, fields: list[Field]) -> None:
-        self.fields = fields
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+        # Each field as it came, its name in lower case, and its value as it came.
+        self._fields = [(raw, name.lower(), value) for raw, name, value in _FIELD.findall(block)]
 
     @classmethod
     def parse(cls, block: bytes) -> "Headers":
         """Read a block without the empty line that ends it; raises Malformed."""
-        fields, at = [], 0
-        while at < len(block):
-            match = _FIELD.match(block, at)
-            if match is None:
-                raise Malformed("a header field that is none")
-            value = match[2]
-            if b"\r\n" in value:
-                value = _FOLD.sub(b"", value)
-            fields.append(Field(match[1].lower(), value.strip(b" \t"), match[0]))
-            at = match.end()
-        return cls(fields)
+        if block.count(b"\r\n") > MAX_LINES:
+            raise Malformed(f"more than {MAX_LINES} lines of headers")
+        if not _BLOCK.fullmatch(block):
+            raise Malformed("a header field that is none")
+        if len(block) > MAX_LINE and max(map(len, block.split(b"\r\n"))) > MAX_LINE:
+            raise Malformed(f"a header line of more than {MAX_LINE} octets")
+        headers = cls(block)
+        if len(headers._fields) > MAX_FIELDS:
+            raise Malformed(f"more than {MAX_FIELDS} header fields")
+        return headers
 
     def all(self, name: bytes) -> list[bytes]:
-        """The values of every field of that name (lower case)."""
-        return [field.value for field in self.fields if field.name == name]
+        """The values of every field of that name (lower case), unfolded and stripped."""
+        return [_unfolded(value) for _, found, value in self._fields if found == name]
 
     def one(self, name: bytes) -> bytes | None:
         """The value of the only field of that name, None without one; raises Malformed."""
@@ -72,14 +62,21 @@ class Headers:
         return values[0] if values else None
 
     def outgoing(self, author: bytes) -> bytes:
-        """The block as it leaves: fields that are kept, in their order; `author` without a name."""
-        replaced = REPLACED | {b"from": b"From: <" + author + b">\r\n"}
-        return b"".join(
-            replaced.get(field.name, field.raw)
-            for field in self.fields
-            if field.name in KEPT or field.name in replaced or field.name.startswith(PREFIXES)
-        )
+        """The block as it leaves: the fields that may, once each, in their order, written anew."""
+        if leaves_unchanged(self._block):
+            return self._block
+        made: dict[bytes, bytes] = {}
+        for _, name, value in self._fields:
+            if name not in made and (field := leaving(name, _unfolded(value), author)):
+                made[name] = field
+        return b"".join(made.values())
 
     def unchanged(self) -> bytes:
         """The block as it came."""
-        return b"".join(field.raw for field in self.fields)
+        return self._block
+
+
+def _unfolded(value: bytes) -> bytes:
+    if b"\r\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t")

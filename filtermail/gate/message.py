@@ -1,124 +1,107 @@
-"""One message on its way through: the client's bytes in, the bytes to pass on out.
+"""One message on its way through: pieces of the client's DATA in, the octets to pass on out.
 
-The header block is held until the gate has judged it and, outgoing, has been cleansed; from
-then on bytes go out as they come in. The final dot is never among them: whoever drives this
-sends it once `ended` is reached without a Refusal.
-
-After a Refusal the rest is only read to its end (`feed` goes on to be called), because what
-follows DATA must never be taken for commands. A refusal as not encrypted can be lifted by the
-recipients (`let_through`); for that, what that call would have passed on is kept.
+The header block is held until it is whole (`header`) and its verdict is there; `begin` then says in
+what form it goes on, and what judges the body. From there on octets go out as they come in. The
+final dot is never among them: whoever drives this sends it once all verdicts are there.
 """
 
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Protocol
 
-from filtermail.gate.content import author_text
-from filtermail.gate.grammar import Body, Direction, Envelope, Everything, open_gate
-from filtermail.gate.headers import MAX_BLOCK, Headers
-from filtermail.gate.verdict import Malformed, Refusal, TooBig
-from relay.smtp.datastream import DataStream, stuff
+from filtermail.gate.grammar import Body
+from filtermail.gate.headers import MAX_BLOCK
+from filtermail.gate.verdict import Malformed, TooBig
+from relay.smtp.datastream import Piece, stuff
+
+
+class Observer(Protocol):
+    """Looks at a body beside the gate, as DKIM does to hash it."""
+
+    def feed(self, content: bytes, /) -> None:
+        """Take the next octets, dots undone."""
+
+    async def conclude(self) -> None:
+        """The body has ended; raises Refusal. May wait, for instance for a key."""
 
 
 class Message:
     """The state of one message. `limit` is the most octets it may have, dots not counted."""
 
-    def __init__(self, envelope: Envelope, direction: Direction, limit: int) -> None:
-        self._envelope = envelope
-        self._direction = direction
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._stream = DataStream()
         self._head = bytearray()
+        self._rest = b""
         self._body: Body | None = None
-        self._refused = False
-        self._withheld = b""
+        self._observers: Sequence[Observer] = ()
+        self.header: bytes | None = None
+        """The header block without the empty line that ends it, once it is whole."""
         self.size = 0
         self.ended = False
-        self.rest = b""
 
-    def feed(self, data: bytes) -> bytes:
-        """Take the next octets off the wire; those to pass on. Raises Refusal, once."""
-        piece = self._stream.feed(data)
-        self.ended, self.rest = piece.ended, piece.rest
-        if self._refused:
-            return b""
-        try:
-            room = self._limit - self.size
-            self.size += len(piece.content)
-            if len(piece.content) > room:
-                self._overflow(piece.content[:room])
-            out = self._judge(piece.wire, piece.content)
-            if piece.ended:
-                out += self._finish()
-        except Refusal:
-            self._refused = True
-            raise
-        self._withheld = b""
-        return out
-
-    def let_through(self) -> bytes:
-        """Lift a NotEncrypted that `feed` just raised; the octets it would have passed on.
-
-        Raises Malformed where even cleartext must not look like this, and TooBig.
-        """
-        if self.size > self._limit:
-            raise TooBig(self._limit)
-        out, self._withheld = self._withheld, b""
-        _check_line_ends(out)
-        self._refused = False
-        self._body = Everything()
-        return out
-
-    def _overflow(self, content: bytes) -> NoReturn:
-        """Refuse what is too big, unless the part that is not has a fault: that came first."""
-        self._judge(b"", content.removesuffix(b"\r"))
-        raise TooBig(self._limit)
-
-    def _judge(self, wire: bytes, content: bytes) -> bytes:
+    def feed(self, piece: Piece) -> bytes:
+        """Take the next piece; the octets to pass on, none before `begin`. Raises Refusal."""
+        self.ended = piece.ended
+        content = piece.content
+        room = self._limit - self.size
+        self.size += len(content)
+        if len(content) > room:
+            return self._overflow(content[:room])
         if self._body is None:
-            return self._header(content)
-        self._withheld = wire
-        self._look(content)
-        return wire
-
-    def _header(self, content: bytes) -> bytes:
-        head = self._head
-        searched = max(len(head) - 3, 0)
-        head += content
-        end = head.find(b"\r\n\r\n", searched)
-        if (len(head) if end < 0 else end) > MAX_BLOCK:
-            raise Malformed("a header block that is too long")
-        if end < 0:
+            self._hold(content)
             return b""
-        return self._open(bytes(head[: end + 2]), bytes(head[end + 4 :]))
+        self._look(content)
+        if piece.ended:
+            self._body.finish()
+        return piece.wire
 
-    def _open(self, block: bytes, body: bytes) -> bytes:
-        """Judge the header block, and the beginning of the body that came with it."""
-        self._head.clear()
-        headers = Headers.parse(block)
-        rest = b"\r\n" + stuff(body)
-        self._withheld = stuff(headers.unchanged()) + rest
-        self._body = open_gate(headers, self._envelope, self._direction)
-        self._look(body)
-        if self._direction is Direction.INCOMING:
-            return self._withheld
-        return stuff(headers.outgoing(author_text(headers))) + rest
+    def begin(self, block: bytes, body: Body, observers: Sequence[Observer] = ()) -> bytes:
+        """Let the header pass as `block`, and judge what came of the body; the octets to pass on.
+
+        Raises Refusal.
+        """
+        self._body, self._observers = body, observers
+        content, self._rest = self._rest, b""
+        if self.size > self._limit:
+            self._look(content)
+            raise TooBig(self._limit)
+        if self.ended and not observers:
+            body.whole(content)
+        else:
+            self._look(content)
+            if self.ended:
+                body.finish()
+        return stuff(block) + b"\r\n" + stuff(content)
+
+    def _overflow(self, content: bytes) -> bytes:
+        """Refuse what is too big, unless the part within the limit has a fault: that came first."""
+        content = content.removesuffix(b"\r")
+        if self._body is not None:
+            self._look(content)
+            raise TooBig(self._limit)
+        self._hold(content)
+        if self.header is None:
+            raise TooBig(self._limit)
+        return b""  # `begin` refuses it
+
+    def _hold(self, content: bytes) -> None:
+        """Keep what came of the header, and of the body behind it."""
+        if self.header is not None:
+            self._rest += content
+            return
+        searched = max(len(self._head) - 3, 0)
+        self._head.extend(content)
+        end = self._head.find(b"\r\n\r\n", searched)
+        if end < 0 and self.ended and self.size <= self._limit:
+            # A message may consist of a header block alone (RFC 5322, 3.5).
+            end = max(len(self._head) - 2, 0)
+        if (len(self._head) if end < 0 else end) > MAX_BLOCK:
+            raise Malformed("a header block that is too long")
+        if end >= 0:
+            self.header, self._rest = bytes(self._head[: end + 2]), bytes(self._head[end + 4 :])
+            self._head.clear()
 
     def _look(self, content: bytes) -> None:
         assert self._body is not None
-        if isinstance(self._body, Everything):
-            _check_line_ends(content)
         self._body.feed(content)
-
-    def _finish(self) -> bytes:
-        # A message may consist of a header block alone (RFC 5322, 3.5).
-        out = self._open(bytes(self._head), b"") if self._body is None else b""
-        assert self._body is not None
-        self._body.finish()
-        return out
-
-
-def _check_line_ends(content: bytes) -> None:
-    """Raise Malformed at a bare CR or LF, which the next server might take for a line's end."""
-    ends = content.count(b"\r\n")
-    # A CR at the very end is never there: DataStream keeps it back until its LF has come.
-    if content.count(b"\n") != ends or content.count(b"\r") != ends:
-        raise Malformed("a line that ends in a bare CR or LF")
+        for observer in self._observers:
+            observer.feed(content)

@@ -1,8 +1,8 @@
 """The bodies that may pass, as grammars (RFC 3156, 4; RFC 2046, 5.1).
 
-An encrypted message, where [..] is what only other programs' incoming mail may have:
+An encrypted message, where [..] is what only incoming mail may have:
 
-    empty lines, or [a known sentence that explains OpenPGP]
+    empty lines, or a known sentence that explains OpenPGP
     --BOUNDARY
     Content-Type: application/pgp-encrypted      and the fields of _VERSION_PART
     (empty)
@@ -10,7 +10,7 @@ An encrypted message, where [..] is what only other programs' incoming mail may 
     --BOUNDARY
     Content-Type: application/octet-stream       and the fields of _DATA_PART
     (empty)
-    armour, [in quoted-printable]                see filtermail.gate.armour, filtermail.gate.quoted
+    armour, [in quoted-printable]                see filtermail.gate.armour
     --BOUNDARY--
 
 with up to a few empty lines before a delimiter and at the end. A request to join by invitation
@@ -20,8 +20,8 @@ with up to a few empty lines before a delimiter and at the end. A request to joi
 import re
 from collections.abc import Generator
 
-from filtermail.gate.armour import BEGIN, END, armour
-from filtermail.gate.quoted import quoted_armour
+from filtermail.gate.armour import armour, quoted_armour
+from filtermail.gate.outgoing import MESSAGE_ID
 from filtermail.gate.reader import MAX_EMPTY, Grammar, Reader
 from filtermail.gate.verdict import NotEncrypted
 
@@ -40,48 +40,59 @@ _PREAMBLES = frozenset(
         b"This is a multi-part message in MIME format",
     }
 )
-_CHARSET = rb'(?:; ?charset="?(?:utf-8|us-ascii)"?)?'
-_FILE = rb'(?:; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
-_VERSION_FILE = rb'(?:; ?(?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?)?;?'
+_CHARSET = rb'; ?charset="?(?:utf-8|us-ascii)"?'
+_FILE = rb'; ?(?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?'
+_VERSION_FILE = rb'; ?(?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?'
+
+
+def _either(one: bytes, other: bytes) -> bytes:
+    """Parameters, each once or not at all, in either order."""
+    return rb"(?:" + one + rb"(?:" + other + rb")?|" + other + rb"(?:" + one + rb")?)?;?"
+
+
 _COMMON = rb"content-transfer-encoding: ?(?:7bit|8bit)|mime-version: ?1\.0"
 _DISPOSITION = rb"content-disposition: ?(?:inline|attachment)"
+# Incoming also: gateways encode parts, and Evolution describes them in its user's language.
 _QUOTED = re.compile(rb"content-transfer-encoding: ?quoted-printable", re.IGNORECASE)
+_DESCRIBED = re.compile(rb"content-description: ?[ -~\x80-\xff]{1,150}", re.IGNORECASE)
 # Each field of a part, unfolded, in any case: whole, so that none can say anything of its own.
 _VERSION_PART = re.compile(
-    rb"(content-type: ?application/pgp-encrypted" + _CHARSET + _VERSION_FILE + rb")|"
+    rb"(content-type: ?application/pgp-encrypted" + _either(_CHARSET, _VERSION_FILE) + rb")|"
     rb"content-description: ?pgp/mime versions? identification|"
-    + _DISPOSITION + _VERSION_FILE + rb"|" + _COMMON,
+    + _DISPOSITION + rb"(?:" + _VERSION_FILE + rb")?;?|" + _COMMON,
     re.IGNORECASE,
 )  # fmt: skip
 _DATA_PART = re.compile(
-    rb"(content-type: ?application/octet-stream" + _CHARSET + _FILE + rb")|"
+    rb"(content-type: ?application/octet-stream" + _either(_CHARSET, _FILE) + rb")|"
     rb"content-description: ?(?:openpgp encrypted message(?:\.asc)?|pgp/mime encrypted message|"
     rb"this is a digitally encrypted message part)|"
-    + _DISPOSITION + _FILE + rb"|" + _COMMON,
+    + _DISPOSITION + rb"(?:" + _FILE + rb")?;?|" + _COMMON,
     re.IGNORECASE,
 )  # fmt: skip
-_TEXT_PART = re.compile(rb"(content-type: ?text/plain" + _CHARSET + rb")|" + _COMMON, re.IGNORECASE)
+# Cores up to 2.5x repeat the message's id here.
+_TEXT_PART = re.compile(
+    rb"(content-type: ?text/plain(?:" + _CHARSET + rb")?)|message-id: ?" + MESSAGE_ID + rb"|"
+    + _COMMON,
+    re.IGNORECASE,
+)  # fmt: skip
 
 
 def encrypted(read: Reader, boundary: bytes, *, strict: bool) -> Grammar:
     """The body of a PGP/MIME message; raises NotEncrypted."""
     delimiter = b"--" + boundary
-    if BEGIN.startswith(delimiter) or END.startswith(delimiter):
-        raise NotEncrypted("a boundary that the PGP armour begins with")
     line = yield from _after_empty(read)
-    if not strict and line in _PREAMBLES:
+    if line in _PREAMBLES:
         line = yield from _after_empty(read)
     _expect(line, delimiter, "text before the first part")
-    yield from _part_headers(read, _VERSION_PART, "the first part is not application/pgp-encrypted")
+    yield from _part_headers(
+        read, _VERSION_PART, "the first part is not application/pgp-encrypted", strict=strict
+    )
     line = yield from read.line()
     _expect(line, b"Version: 1", "the first part is not 'Version: 1'")
     line = yield from _after_empty(read)
     _expect(line, delimiter, "text in or after the first part")
     quoted = yield from _part_headers(
-        read,
-        _DATA_PART,
-        "the second part is not application/octet-stream",
-        also=None if strict else _QUOTED,
+        read, _DATA_PART, "the second part is not application/octet-stream", strict=strict
     )
     if quoted:
         yield from quoted_armour(read, delimiter + b"--")
@@ -101,37 +112,36 @@ def join_request(read: Reader, kind: bytes, boundary: bytes | None) -> Grammar:
     delimiter = b"--" + boundary
     line = yield from _after_empty(read)
     _expect(line, delimiter, "text before the first part")
-    yield from _part_headers(read, _TEXT_PART, "a securejoin request that is not text/plain")
+    yield from _part_headers(
+        read, _TEXT_PART, "a securejoin request that is not text/plain", strict=True
+    )
     line = yield from read.line()
     _expect(line, expected, "a securejoin request with more than its text")
     yield from _close(read, delimiter)
 
 
 def _part_headers(
-    read: Reader,
-    allowed: re.Pattern[bytes],
-    fault: str,
-    *,
-    also: re.Pattern[bytes] | None = None,
+    read: Reader, allowed: re.Pattern[bytes], fault: str, *, strict: bool
 ) -> Generator[None, None, bool]:
     """A part's header fields, each at most once, the Content-Type (group 1) among them.
 
-    Whether there was the one that is `also` allowed.
+    Return whether the part is in quoted-printable.
     """
     seen: set[bytes] = set()
-    has_type = has_also = False
+    has_type = quoted = False
     while field := (yield from _field(read)):
         match = allowed.fullmatch(field)
-        extra = match is None and also is not None and also.fullmatch(field) is not None
+        encoded = not strict and match is None and _QUOTED.fullmatch(field) is not None
+        described = not strict and match is None and _DESCRIBED.fullmatch(field) is not None
         name = field.partition(b":")[0].lower()
-        if (match is None and not extra) or name in seen:
+        if not (match or encoded or described) or name in seen:
             raise NotEncrypted(fault if name == b"content-type" else "a header of a part")
         seen.add(name)
         has_type = has_type or (match is not None and match[1] is not None)
-        has_also = has_also or extra
+        quoted = quoted or encoded
     if not has_type:
         raise NotEncrypted(fault)
-    return has_also
+    return quoted
 
 
 def _field(read: Reader) -> Generator[None, None, bytes]:

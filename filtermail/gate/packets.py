@@ -1,10 +1,8 @@
 """The sequence of OpenPGP packets in an encrypted message: framing only (RFC 9580, 4.2 and 10.3).
 
-Accepted: any number of session-key packets (PKESK, SKESK), then exactly one SEIPD packet, which
-ends where the data ends. The bodies of SEIPD are ciphertext and are passed over uncounted and
-unread; of the session-key packets the beginning is read, and their size is held to what keys of
-today and of the post-quantum drafts need, because what is not ciphertext may be text. Algorithm
-numbers are not looked at, so that new ones pass.
+Accepted: session-key packets (PKESK, SKESK; `filtermail.gate.sessionkeys`), then exactly one SEIPD
+packet, which ends where the data ends. The body of SEIPD is ciphertext and is passed over uncounted
+and unread; of the session keys the beginning is read.
 
 AEAD packets (tag 20) of some GnuPG versions are not SEIPD: they never became a standard, Delta
 Chat neither sends nor reads them, and so they are refused.
@@ -13,34 +11,16 @@ Chat neither sends nor reads them, and so they are refused.
 from collections.abc import Generator
 from typing import NamedTuple
 
+from filtermail.gate.sessionkeys import BEGINNING, PKESK, SKESK, SessionKeys
 from filtermail.gate.verdict import NotEncrypted
 
-PKESK, SKESK, SEIPD = 1, 3, 18
-MAX_SESSION_KEYS = 5000
-"""One a recipient and device; far above the largest group."""
-_FIRST_PARTIAL = 512
-"""Least octets of the first partial chunk (RFC 9580, 4.2.1.4)."""
-
-
-class _Kind(NamedTuple):
-    """What a session-key packet may be like: versions, and octets of its body."""
-
-    name: str
-    versions: range
-    smallest: int
-    largest: int
-
-
-# The largest PKESK known: ML-KEM-1024 with X448, some 1,700 octets; RSA of 16,384 bits, 2,060.
-_SESSION_KEYS = {
-    PKESK: _Kind("PKESK", range(3, 10), 12, 4096),
-    SKESK: _Kind("SKESK", range(4, 10), 4, 256),
-}
+SEIPD = 18
+MIN_CHUNK = 512
+"""Least octets of a partial chunk. RFC 9580, 4.2.1.4, asks it of the first one; programs write
+larger ones only (GnuPG 8 KiB, Sequoia 32 KiB, cores 512 KiB), and small ones cost time."""
 # Version to least octets: v1 holds a random block and the MDC packet (5.13.1), v2 four octets
 # of header, the salt, and the two tags of an empty chunk and of the end (5.13.2).
-_SEIPD_SMALLEST = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}
-# Fingerprint's length by key version, after the length octet of a v6 PKESK (5.1.2); 0: anonymous.
-_FINGERPRINTS = {(0, None), (21, 4), (33, 6)}
+SEIPD_SMALLEST = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}
 
 
 class _Header(NamedTuple):
@@ -61,7 +41,8 @@ class PacketWalker:
     """
 
     def __init__(self) -> None:
-        self._walk = _message()
+        self._keys = SessionKeys()
+        self._walk = _message(self._keys)
         self._pending = b""
         self._complete = False
         self.skip = 0
@@ -81,9 +62,11 @@ class PacketWalker:
                 at += step
                 if self.skip:
                     break
-            elif len(data) - at < self._want:
-                break
             else:
+                if self._keys.between:
+                    at = self._keys.step_over(data, at)
+                if len(data) - at < self._want:
+                    break
                 taken = data[at : at + self._want]
                 at += self._want
                 self._advance(taken)
@@ -112,23 +95,29 @@ class PacketWalker:
         self._want, self.skip = (amount, 0) if amount > 0 else (0, -amount)
 
 
-def _message() -> Walk:
+def _message(keys: SessionKeys) -> Walk:
     """The grammar: session keys, then one SEIPD, then nothing."""
-    for _ in range(MAX_SESSION_KEYS + 1):
-        header = yield from _header()
+    while True:
+        keys.between = True
+        first = (yield 1)[0]
+        keys.between = False
+        header = yield from _header(first)
         if header.tag == SEIPD:
             yield from _seipd(header)
             return
-        kind = _SESSION_KEYS.get(header.tag)
-        if kind is None:
+        if header.tag not in (PKESK, SKESK):
             raise NotEncrypted(f"an OpenPGP packet of type {header.tag}")
-        yield from _session_key(kind, header)
-    raise NotEncrypted(f"more than {MAX_SESSION_KEYS} session-key packets")
+        if header.partial:
+            raise NotEncrypted("a session-key packet of partial length")
+        keys.check_size(header.tag, header.length)
+        beginning = yield min(header.length, BEGINNING)
+        keys.take(header.tag, header.length, beginning)
+        if header.length > BEGINNING:
+            yield BEGINNING - header.length
 
 
-def _header() -> Generator[int, bytes, _Header]:
+def _header(first: int) -> Generator[int, bytes, _Header]:
     """A packet's header in the OpenPGP or the legacy format (RFC 9580, 4.2.1 and 4.2.2)."""
-    first = (yield 1)[0]
     if not first & 0x80:
         raise NotEncrypted("what is armoured is no OpenPGP packet")
     if first & 0x40:
@@ -153,33 +142,16 @@ def _length() -> Generator[int, bytes, tuple[int, bool]]:
     return 1 << (first & 0x1F), True
 
 
-def _session_key(kind: _Kind, header: _Header) -> Walk:
-    if header.partial:
-        raise NotEncrypted(f"a {kind.name} packet of partial length")
-    if not kind.smallest <= header.length <= kind.largest:
-        raise NotEncrypted(f"a {kind.name} packet of implausible size")
-    version, second = yield 2
-    if version not in kind.versions:
-        raise NotEncrypted(f"a {kind.name} packet of version {version}")
-    taken = 2
-    if header.tag == PKESK and version == 6:
-        key_version = (yield 1)[0] if second else None
-        taken += key_version is not None
-        if (second, key_version) not in _FINGERPRINTS or header.length < 12 + second:
-            raise NotEncrypted("a PKESK packet with an implausible fingerprint")
-    yield taken - header.length
-
-
 def _seipd(header: _Header) -> Walk:
     length, partial = header.length, header.partial
-    if partial and length < _FIRST_PARTIAL:
-        raise NotEncrypted(f"a first partial chunk under {_FIRST_PARTIAL} octets")
+    if partial and length < MIN_CHUNK:
+        raise NotEncrypted(f"a partial chunk under {MIN_CHUNK} octets")
     if not length:
         raise NotEncrypted("an encrypted packet that is empty")
     version = (yield 1)[0]
-    if version not in _SEIPD_SMALLEST:
+    if version not in SEIPD_SMALLEST:
         raise NotEncrypted(f"an encrypted packet of version {version}")
-    if not partial and length < _SEIPD_SMALLEST[version]:
+    if not partial and length < SEIPD_SMALLEST[version]:
         raise NotEncrypted("an encrypted packet that is too short")
     length -= 1
     while True:
@@ -188,3 +160,5 @@ def _seipd(header: _Header) -> Walk:
         if not partial:
             return
         length, partial = yield from _length()
+        if partial and length < MIN_CHUNK:
+            raise NotEncrypted(f"a partial chunk under {MIN_CHUNK} octets")

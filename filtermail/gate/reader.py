@@ -82,6 +82,11 @@ class Machine:
         if not self._complete:
             self._run()
 
+    def whole(self, data: bytes) -> None:
+        """Bring all the bytes at once; raises what the grammar raises."""
+        self.feed(data)
+        self.finish()
+
     def _run(self) -> None:
         if not self._complete:
             try:

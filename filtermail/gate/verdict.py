@@ -1,30 +1,9 @@
 """Why a message is refused: the one exception that the pure modules raise, and its reply."""
 
-from dataclasses import dataclass
+from relay.smtp.reply import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An SMTP reply: its code and its text, a line each (RFC 5321, 4.2)."""
-
-    code: int
-    lines: tuple[str, ...]
-
-    @property
-    def accepts(self) -> bool:
-        """Whether the code is a positive one, 354 among them."""
-        return self.code < 400
-
-    def encode(self) -> bytes:
-        """The reply as it goes over the wire."""
-        last = len(self.lines) - 1
-        return b"".join(
-            f"{self.code}{' ' if at == last else '-'}{line}\r\n".encode("utf-8", "replace")
-            for at, line in enumerate(self.lines)
-        )
-
-
-class Refusal(Exception):  # noqa: N818 - the field's word
+class Refusal(Exception):
     """A message or command is refused for good; `reply` says so to the client.
 
     The text is ours alone: it repeats nothing of the message.

@@ -4,8 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from metadata.entries.smallfile import SmallFile
-from metadata.entries.trouble import Trouble
+from metadata.entries.operatorfile import OperatorFile, Trouble
 from relay.config import Config
 
 MAX_OCTETS = 48 * 1024
@@ -17,7 +16,7 @@ class AppVersions:
 
     def __init__(self, config: Config) -> None:
         path = config.appversions_path
-        self._file = None if path is None else SmallFile(path, MAX_OCTETS, _line)
+        self._file = None if path is None else OperatorFile(path, MAX_OCTETS, _line)
         self._trouble = Trouble("appversions")
 
     async def entry(self) -> str | None:

@@ -22,7 +22,7 @@ ISSUED_GRAIN = 3600
 _LINE = re.compile(rb"([1-9][0-9]{0,11}):([!-~]{1,256})")
 
 
-class TurnUnavailable(Exception):  # noqa: N818 - says what is the matter
+class TurnUnavailable(Exception):
     """No credentials can be had; the message says why and holds none."""
 
 

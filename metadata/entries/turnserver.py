@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from metadata.entries import turn
-from metadata.entries.smallfile import SmallFile
-from metadata.entries.trouble import Trouble
+from metadata.entries.operatorfile import OperatorFile, Trouble
 from metadata.entries.turn import Credentials, TurnUnavailable
 from relay.config import Config
 
@@ -71,7 +70,7 @@ class SecretIssuer:
     def __init__(self, path: Path, trouble: Trouble) -> None:
         self._path = path
         self._trouble = trouble
-        self._secret = SmallFile(path, _MAX_LINE, _secret)
+        self._secret = OperatorFile(path, _MAX_LINE, _secret)
 
     async def credentials(self, now: float) -> Credentials:
         """As `Issuer` says."""

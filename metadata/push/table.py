@@ -4,33 +4,36 @@ A row is one push that is owed: an address, one of its tokens, when it is due. A
 comes while its token's push is still owed changes that row instead of adding one, and raises its
 `version`, so that a push that was on its way at that moment does not count for the new message.
 
-Rows that are due at once have 0 for `due`; only those that wait for a moment have a time there. So
-each has an index of its own, and finding the newest among a hundred thousand that are due does not
-pass over one that is not.
+Rows that are due at once have 0 for `due`; only those that wait for a moment have a time there.
+Each kind has an index of its own, so finding the newest of a hundred thousand that are due does
+not pass over one that is not.
 
-On disk it is in WAL mode with synchronous=FULL: a commit is one append and one fsync, and holds
-through a power cut. With NORMAL it would hold through kill -9 only, and a relay in a cupboard
-loses its power more often than its process. The cost is shared: many callers' rows a commit.
+On disk the table is in WAL mode with synchronous=FULL: a commit is one append and one fsync, and
+survives a power cut. NORMAL survives kill -9 only, and a relay in a cupboard loses its power more
+often than its process. Commits that only settle pushes are made with NORMAL: all that a power cut
+could do to them is to repeat a push.
+
+What has been deleted leaves no trace: `secure_delete` overwrites it with zeros in the pages, and
+`tidy` writes those from the log into the file and empties the log. Neither is enough without the
+other.
 """
 
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from metadata.push.backoff import MAX_DELAY
+from metadata.push.protocol import Push
 
 FAR = 2 * MAX_DELAY
 """Seconds: a row due later than that from now was written before the clock was set back."""
 AT_ONCE = 0.0
-SPARE_PAGES = 512
-"""Free pages, 2 MB, that the file keeps: it will be needing them again."""
-_GIVEN_BACK = 64
-"""Pages at a time: each costs a write."""
+FIRST_IN_MEMORY = 1 << 62
+"""The ids of a table in memory begin above it, so that no push on disk ever has the same."""
 _BUSY_SECONDS = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS push (
@@ -45,103 +48,95 @@ CREATE TABLE IF NOT EXISTS push (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS push_at_once ON push (queued) WHERE due = 0;
 CREATE INDEX IF NOT EXISTS push_later ON push (due, queued) WHERE due > 0;
+CREATE INDEX IF NOT EXISTS push_address ON push (address);
 """
+# A token that has failed twice keeps the time of its next try.
 _ADD = """
-INSERT INTO push (key, address, token, queued, due) VALUES (?, ?, ?, ?, ?)
+INSERT INTO push (key, address, token, queued, due, failures) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE
-SET queued = excluded.queued, due = excluded.due, version = version + 1
+SET queued = excluded.queued, version = version + 1,
+    due = CASE WHEN failures < 2 THEN excluded.due ELSE due END
 """
-# Each of the three by its index alone; of those that waited, who waited longest is looked at. What
-# is found comes as one row: the interpreter's lock is given up and fought for again with each.
-_DUE = """
-SELECT json_group_array(id) FROM (
-    SELECT id FROM (
-        SELECT * FROM (
-            SELECT queued, id FROM push WHERE due = 0 ORDER BY queued DESC LIMIT :most
-        ) UNION ALL SELECT * FROM (
-            SELECT queued, id FROM push WHERE due > 0 AND due <= :now ORDER BY due LIMIT :most
-        ) UNION ALL SELECT * FROM (
-            SELECT queued, id FROM push WHERE due > 0 AND due > :far LIMIT :most
-        )
-    ) ORDER BY queued DESC, id DESC
-)
+_REPLACED = """
+DELETE FROM push WHERE address = ? AND token NOT IN (SELECT value FROM json_each(?))
 """
-_GET = """
-SELECT json_group_array(json_array(id, address, token, queued, failures, version))
-FROM push WHERE id IN (SELECT value FROM json_each(?))
+_COLUMNS = "id, address, token, queued, failures, version"
+_FREE = """
+id NOT IN (SELECT value FROM json_each(:claimed))
+AND address NOT IN (SELECT value FROM json_each(:passed_over))
 """
+# Each of the three by its index alone; of those that waited, the ones that waited longest.
+_DUE = f"""
+SELECT {_COLUMNS} FROM (
+    SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due = 0 AND {_FREE} ORDER BY queued DESC LIMIT :most
+    ) UNION ALL SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due > 0 AND due <= :now AND {_FREE}
+        ORDER BY due LIMIT :most
+    ) UNION ALL SELECT * FROM (
+        SELECT {_COLUMNS} FROM push WHERE due > 0 AND due > :far AND {_FREE} LIMIT :most
+    )
+) ORDER BY queued DESC, id DESC LIMIT :most
+"""  # noqa: S608 - made of our own text only
+# Every row that is due is looked at: some tens of milliseconds per hundred thousand, for a probe.
+_PROBE = f"""
+WITH failing (name, place) AS MATERIALIZED (SELECT value, key FROM json_each(:failing))
+SELECT {_COLUMNS}, coalesce(place, -1) FROM push LEFT JOIN failing ON name = address
+WHERE (due <= :now OR due > :far) AND id NOT IN (SELECT value FROM json_each(:claimed))
+ORDER BY coalesce(place, -1), token IN (SELECT value FROM json_each(:taken)) DESC, queued DESC
+LIMIT 1
+"""  # noqa: S608 - as above
 
 
-class Owed(NamedTuple):
-    """A push to be owed, times in seconds since the epoch."""
-
-    address: str
-    token: str
-    queued: float
-    due: float = AT_ONCE
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """One push that is owed; `queued` in seconds since the epoch."""
-
-    durable: bool
-    id: int
-    address: str
-    token: str
-    queued: float
-    failures: int
-    version: int
+class Damaged(sqlite3.DatabaseError):
+    """The file is not the database that was written."""
 
 
 class PushTable:
     """Pushes owed, on disk or in memory. Every method raises sqlite3.Error."""
 
-    def __init__(self, connection: sqlite3.Connection, *, durable: bool) -> None:
-        self.durable = durable
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._is_durable = True
 
     @classmethod
     def on_disk(cls, path: Path) -> "PushTable":
-        """The table in the database at `path`, made where there is none."""
+        """Open the table in the database at `path`, made if missing; raises Damaged too."""
         connection = _connect(str(path))
         try:
             # Free pages can be given back later only if this stands before the first table.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
             connection.executescript(_SCHEMA)
-            # As a script: a single statement gives back one page and stops.
-            connection.executescript("PRAGMA incremental_vacuum")
-            # Reads every row once: a damaged file is better found now than at a message.
-            connection.execute("SELECT count(*), max(length(token)) FROM push").fetchall()
+            _check(connection)
         except BaseException:
             connection.close()
             raise
-        return cls(connection, durable=True)
+        table = cls(connection)
+        table.tidy()
+        return table
 
     @classmethod
     def in_memory(cls) -> "PushTable":
-        """A table that ends with the process."""
+        """Open a table that ends with the process."""
         connection = _connect(":memory:")
         connection.executescript(_SCHEMA)
-        return cls(connection, durable=False)
+        connection.execute("INSERT INTO sqlite_sequence VALUES ('push', ?)", (FIRST_IN_MEMORY,))
+        return cls(connection)
 
-    def begin(self) -> None:
-        """Open a transaction."""
+    def begin(self, *, durable: bool = True) -> None:
+        """Open a transaction, whose commit survives a power cut if `durable`."""
+        if durable is not self._is_durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_durable = durable
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Make the transaction durable."""
+        """Commit the transaction."""
         self._connection.execute("COMMIT")
-
-    def shrink(self) -> None:
-        """Give some of the space back that a backlog has left, where most of the file is that."""
-        free, pages = self._number("PRAGMA freelist_count"), self._number("PRAGMA page_count")
-        if free > SPARE_PAGES and free > pages / 2:
-            # As a script: a single statement gives back one page and stops.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({_GIVEN_BACK})")
 
     def rollback(self) -> None:
         """Forget the transaction, if one is open."""
@@ -149,42 +144,53 @@ class PushTable:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def add(self, pushes: Iterable[Owed]) -> None:
-        """Owe these pushes."""
+    def tidy(self) -> None:
+        """Give free space back to the disk, and leave nothing in the log."""
+        # As a script: a single statement gives back one page and stops.
+        self._connection.executescript("PRAGMA incremental_vacuum")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def add(self, address: str, tokens: Sequence[str], queued: float) -> None:
+        """Owe each token a push, due at once, and no other token of the address."""
+        self._connection.execute(_REPLACED, (address, json.dumps(tokens)))
         self._connection.executemany(
-            _ADD, ((_key(push.address, push.token), *push) for push in pushes)
+            _ADD,
+            ((_key(address, token), address, token, queued, AT_ONCE, 0) for token in tokens),
         )
 
-    def due(self, now: float, most: int) -> list[int]:
-        """The ids of pushes that are due, those of the newest messages first.
+    def due(
+        self, now: float, most: int, claimed: Collection[int], passed_over: Collection[str]
+    ) -> list[Push]:
+        """Return at most `most` pushes that are due, those of the newest messages first.
 
-        Of those that are due at once no more than `most` are looked at, nor of those that waited.
+        None is in `claimed`, and none is for an address in `passed_over`.
         """
-        values = {"now": now, "far": now + FAR, "most": most}
-        found = self._connection.execute(_DUE, values).fetchone()[0]
-        numbers: list[int] = json.loads(found)
-        return numbers
+        values = _moment(now, claimed) | {"most": most, "passed_over": json.dumps([*passed_over])}
+        return [Push(*row) for row in self._connection.execute(_DUE, values)]
 
-    def get(self, numbers: Sequence[int]) -> list[Push]:
-        """The pushes of these ids, in their order."""
-        if not numbers:
-            return []
-        found = self._connection.execute(_GET, (json.dumps(numbers),)).fetchone()[0]
-        pushes = {row[0]: Push(self.durable, *row) for row in json.loads(found)}
-        return [pushes[number] for number in numbers]
+    def probe(
+        self, now: float, claimed: Collection[int], failing: Sequence[str], taken: Sequence[str]
+    ) -> tuple[int, Push] | None:
+        """Return the push that says most, as `PushQueue.claim_probe`, and its address's place.
+
+        The place is that in `failing`, -1 for an address that is not in it.
+        """
+        values = _moment(now, claimed)
+        values |= {"failing": json.dumps(failing), "taken": json.dumps(taken)}
+        row = self._connection.execute(_PROBE, values).fetchone()
+        return None if row is None else (row[-1], Push(*row[:-1]))
 
     def next_due(self, after: float) -> float | None:
-        """When the first push that is not due yet will be."""
-        row = self._connection.execute(
-            "SELECT min(due) FROM push WHERE due > 0 AND due > ?", (after,)
+        """Return when the first push that is not due yet will be."""
+        moment: float | None = self._single(
+            "SELECT min(due) FROM push WHERE due > 0 AND due > ?", after
         )
-        moment: float | None = row.fetchone()[0]
         return moment
 
     def remove(self, push: Push, again: float = AT_ONCE) -> bool:
         """The push was taken: nothing is owed, unless another message has come meanwhile.
 
-        Whether one has; its push is due `again`, in seconds since the epoch.
+        Return whether one has; its push is due `again`, in seconds since the epoch.
         """
         where = (push.id, push.token)
         removed = self._connection.execute(
@@ -216,41 +222,49 @@ class PushTable:
 
     def adopt(self, push: Push, due: float) -> None:
         """Take over a failed push from another table, due again then."""
+        key = _key(push.address, push.token)
+        self._connection.execute("DELETE FROM push WHERE key = ?", (key,))
         self._connection.execute(
-            "INSERT OR REPLACE INTO push (key, address, token, queued, due, failures)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                _key(push.address, push.token),
-                push.address,
-                push.token,
-                push.queued,
-                due,
-                push.failures + 1,
-            ),
+            _ADD, (key, push.address, push.token, push.queued, due, push.failures + 1)
         )
 
     def count(self) -> int:
-        """How many pushes are owed."""
-        return self._number("SELECT count(*) FROM push")
+        """Return how many pushes are owed."""
+        number: int = self._single("SELECT count(*) FROM push")
+        return number
 
     def oldest(self) -> float | None:
-        """When the push that waits longest was queued, None where there is none."""
-        moment: float | None = self._connection.execute("SELECT min(queued) FROM push").fetchone()[
-            0
-        ]
+        """Return when the push that waits longest was queued, None if there is none."""
+        moment: float | None = self._single("SELECT min(queued) FROM push")
         return moment
-
-    def _number(self, question: str) -> int:
-        number: int = self._connection.execute(question).fetchone()[0]
-        return number
 
     def close(self) -> None:
         """Close the database; in memory, that is its end."""
         self._connection.close()
 
+    def _single(self, question: str, *values: float) -> Any:
+        return self._connection.execute(question, values).fetchone()[0]
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error means that the file is damaged, not that the disk is in trouble."""
+    # Extended codes, as SQLITE_CORRUPT_INDEX, have the primary one in their low byte.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, Damaged) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    # Reads every row once: a damaged file is better found now than at a message.
+    if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise Damaged("its quick_check fails")
+
+
+def _moment(now: float, claimed: Collection[int]) -> dict[str, object]:
+    return {"now": now, "far": now + FAR, "claimed": json.dumps([*claimed])}
+
 
 def _key(address: str, token: str) -> bytes:
-    """What stands for both in the index, which would be as large as the table otherwise."""
+    """Return what stands for both in the index, which would be as large as the table otherwise."""
     return blake2b(f"{address} {token}".encode(), digest_size=16).digest()
 
 

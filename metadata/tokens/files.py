@@ -1,10 +1,13 @@
 """Device tokens on disk: `metadata.json` in the mailbox's own directory, so they vanish with it.
 
-Reading never writes. A change is read, made and put in place (a new file renamed over the old)
-under a lock for its address; the lock is this process's, the only one that writes these files.
-A change holds on to the mailbox's directory: if that is put aside or deleted meanwhile, the change
-goes with it, and no directory is ever made here.
-The work is done in threads: these files are on the disk that all mail is on, and it may be slow.
+1. Reading never writes. A change is read, made and put in place by a new file renamed over the old.
+2. A change holds the mailbox's directory by a descriptor: if the mailbox is set aside or deleted
+   meanwhile, the change goes with it. No directory is ever made here. While the disk of all
+   mailboxes is not mounted, tokens are not available, which is not the same as that there are none.
+3. The work is done in threads, because these files are on the disk that all mail is on. A mailbox
+   has at most one thread at a time, so a mailbox that hangs costs one thread and delays nobody
+   else; a caller waits for a bounded time. This also orders the changes of one file: no other
+   process writes it.
 """
 
 import asyncio
@@ -12,134 +15,169 @@ import contextlib
 import errno
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
+from metadata.tokens.protocol import NoMailbox, TokensUnavailable
 from metadata.tokens.tokenset import CorruptTokens, TokenSet, check
 from relay.address import Address, InvalidAddress
-from relay.mailbox.directory import METADATA, Mailboxes
+from relay.mailbox import drafts
+from relay.mailbox.directory import METADATA, Mailbox, Mailboxes
 from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 
 GRAIN = 3600
-"""Seconds: a token that was set more recently is not written again; clients set it each time
-they connect, and each write wears a small machine's card."""
-_DRAFT = f"{METADATA}.new"
-"""Without a leading dot: in a Maildir that would be the name of a folder. One name, so that what a
-crash left behind goes with the next change."""
+"""Seconds: a token that was set more recently is not written again. Clients set it each time they
+connect, and each write wears a small machine's card."""
 MAX_OCTETS = 1 << 20
 """Of a file that is read; tokens are a twentieth of it at most."""
-_PIECE = 1 << 16
-_THREADS = 4
-_LOCKS = 64
+PATIENCE_SECONDS = 10.0
+"""How long a caller waits for a mailbox. Dovecot's Lua waits 0.4 s and is gone by then, but its
+message still counts."""
+_CLOSE_SECONDS = 5.0
+_THREADS = 8
 
 T = TypeVar("T")
 
 
-class NoMailbox(LookupError):  # noqa: N818 - says what is the matter
-    """The user has no mailbox here."""
+class FileTokenStore:
+    """A TokenStore over the mailboxes' directories."""
 
-
-class TokenStore:
-    """Tokens of all addresses. Every method raises OSError where the disk does not do as asked."""
-
-    def __init__(self, mailboxes: Mailboxes, owner: Owner) -> None:
+    def __init__(
+        self, mailboxes: Mailboxes, owner: Owner, patience: float = PATIENCE_SECONDS
+    ) -> None:
+        """`patience`: how long a caller waits for a mailbox, in seconds."""
         self._mailboxes = mailboxes
         self._owner = owner
+        self._patience = patience
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tokens")
-        # Addresses share locks: a lock for each would have to be found and forgotten.
-        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._under_way: set[asyncio.Future[Any]] = set()
+        # A lock is gone once nobody holds it or waits for it.
+        self._turns: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def valid(self, user: str, now: int) -> tuple[str, ...]:
-        """The tokens of `user` that hold at `now`; none where there is no mailbox."""
-        return await self._run(self.read, user, now)
-
-    async def add(self, user: str, token: str, now: int) -> None:
-        """Note that `token` was set at `now`, durably; raises NoMailbox, InvalidToken."""
-        check(token)
-        await self._run(self._change, user, lambda tokens: _added(tokens, token, now))
-
-    async def remove(self, user: str, token: str) -> None:
-        """Forget `token`, durably; raises NoMailbox."""
-        await self._run(self._change, user, lambda tokens: tokens.remove(token))
-
-    def close(self) -> None:
-        """End the threads; what is under way is finished."""
-        self._threads.shutdown()
-
-    async def _run(self, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-
-    def read(self, user: str, now: int) -> tuple[str, ...]:
-        """As `valid`, for a thread that may wait for the disk."""
+        """As `TokenStore` says."""
         try:
-            return _read(self._file(user), now).valid(now)
+            return await self._run(user, lambda mailbox: _valid(mailbox, now))
         except NoMailbox:
             return ()
-        except CorruptTokens as error:
-            log.warning(
-                "a mailbox's %s is corrupt: %s; its next change sets it aside", METADATA, error
-            )
-            return ()
 
-    def _change(self, user: str, change: Callable[[TokenSet], TokenSet]) -> None:
-        path = self._file(user)
-        with self._locks[hash(path) % _LOCKS], _directory(path.parent) as place:
-            try:
-                before = _read(METADATA, int(time.time()), place)
-            except CorruptTokens as error:
-                _set_aside(place, error)
-                before = TokenSet()
-            after = change(before)
-            if after != before:
-                self._replace(place, after.serialise())
+    async def add(self, user: str, tokens: Sequence[str], now: int) -> None:
+        """As `TokenStore` says."""
+        for token in tokens:
+            check(token)
+        await self._change(user, lambda stored: _added(stored, tokens, now))
 
-    def _file(self, user: str) -> Path:
+    async def remove(self, user: str, token: str) -> None:
+        """As `TokenStore` says."""
+        await self._change(user, lambda stored: stored.remove(token))
+
+    async def close(self) -> None:
+        """As `TokenStore` says; a thread that hangs in the kernel is left behind."""
+        self._threads.shutdown(wait=False)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_CLOSE_SECONDS)
+
+    async def _change(self, user: str, change: Callable[[TokenSet], TokenSet]) -> None:
+        await self._run(user, lambda mailbox: _change(mailbox, change, self._owner))
+
+    async def _run(self, user: str, work: Callable[[Path], T]) -> T:
+        """Do `work` on the mailbox of `user`, in a thread and in its turn."""
+        path = self._mailbox(user).path
+        if (turn := self._turns.get(path)) is None:
+            turn = self._turns[path] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn.acquire()
+                return await asyncio.shield(self._begin(path, work, turn))
+        except TimeoutError:  # an OSError too, but without a text
+            raise TokensUnavailable("the disk does not answer") from None
+        except OSError as error:
+            raise TokensUnavailable(error.strerror or type(error).__name__) from None
+
+    def _begin(
+        self, path: Path, work: Callable[[Path], T], turn: asyncio.Lock
+    ) -> "asyncio.Future[T]":
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads, _while_mounted, self._mailboxes, work, path
+        )
+
+        def ended(done: "asyncio.Future[T]") -> None:
+            # Here and not in the caller, which may have given up before the thread has ended.
+            turn.release()
+            self._under_way.discard(done)
+            if not done.cancelled():
+                done.exception()  # seen
+
+        self._under_way.add(running)
+        running.add_done_callback(ended)
+        return running
+
+    def _mailbox(self, user: str) -> Mailbox:
         try:
             mailbox = self._mailboxes.of(Address.parse(user))
         except InvalidAddress:
             raise NoMailbox from None
         if mailbox is None:
             raise NoMailbox
-        return mailbox.path / METADATA
+        return mailbox
 
-    def _replace(self, place: int, text: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_DRAFT, dir_fd=place)
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-        with _no_mailbox_where_none_is():
-            descriptor = os.open(_DRAFT, flags, 0o600, dir_fd=place)
+
+# What follows runs in a thread.
+
+
+def _while_mounted(mailboxes: Mailboxes, work: Callable[[Path], T], path: Path) -> T:
+    """Do `work`; raises NotMounted if the mailbox is missing because all are."""
+    try:
+        result = work(path)
+    except NoMailbox:
+        mailboxes.check_mounted()
+        raise
+    if result == ():
+        # No tokens: there may be a mailbox without any, or no mailbox in sight.
+        mailboxes.check_mounted()
+    return result
+
+
+def _valid(mailbox: Path, now: int) -> tuple[str, ...]:
+    try:
+        return _read(mailbox / METADATA, now).valid(now)
+    except CorruptTokens as error:
+        log.warning("a mailbox's %s is corrupt: %s; its next change sets it aside", METADATA, error)
+        return ()
+
+
+def _change(mailbox: Path, change: Callable[[TokenSet], TokenSet], owner: Owner) -> None:
+    with _opened(mailbox) as place:
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as draft:
-                draft.write(text)
-                draft.flush()
-                self._owner.take(draft.fileno())
-                os.fsync(draft.fileno())
-            with _no_mailbox_where_none_is():
-                os.rename(_DRAFT, METADATA, src_dir_fd=place, dst_dir_fd=place)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(_DRAFT, dir_fd=place)
-            raise
-        os.fsync(place)
+            before = _read(METADATA, int(time.time()), place)
+        except CorruptTokens as error:
+            _set_aside(place, error)
+            before = TokenSet()
+        after = change(before)
+        if after != before:
+            with _missing_is_no_mailbox():
+                content = after.serialise().encode()
+                drafts.replace(METADATA, drafts.METADATA_DRAFT, content, owner, place=place)
 
 
-def _added(tokens: TokenSet, token: str, now: int) -> TokenSet:
-    if 0 <= now - tokens.times.get(token, now - GRAIN) < GRAIN:
-        return tokens
-    return tokens.add(token, now)
+def _added(stored: TokenSet, tokens: Sequence[str], now: int) -> TokenSet:
+    for token in tokens:
+        if not 0 <= now - stored.times.get(token, now - GRAIN) < GRAIN:
+            stored = stored.add(token, now)
+    return stored
 
 
 @contextlib.contextmanager
-def _directory(path: Path) -> Iterator[int]:
-    """A mailbox's directory, held by a descriptor; raises NoMailbox."""
-    with _no_mailbox_where_none_is():
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _opened(mailbox: Path) -> Iterator[int]:
+    """Hold a mailbox's directory by a descriptor; raises NoMailbox."""
+    with _missing_is_no_mailbox():
+        descriptor = os.open(mailbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:
@@ -147,7 +185,7 @@ def _directory(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _no_mailbox_where_none_is() -> Iterator[None]:
+def _missing_is_no_mailbox() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -157,34 +195,19 @@ def _no_mailbox_where_none_is() -> Iterator[None]:
 
 
 def _read(path: str | Path, now: int, place: int | None = None) -> TokenSet:
-    """What is stored in a file below the directory `place`, tokens without a time set at `now`.
+    """Return what is stored in a file below the directory `place`; raises CorruptTokens, OSError.
 
-    Their file's own age says nothing of them: it was written when the first of them came, and not
-    again when it was set again.
+    Tokens without a time count as set at `now`. Their file's own age does not help: it was written
+    when the first of them came, and not again when that was set again.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=place)
+        return TokenSet.parse(drafts.read_small(path, MAX_OCTETS, place=place).decode(), now)
     except (FileNotFoundError, NotADirectoryError):
         return TokenSet()
-    try:
-        content = _content(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        return TokenSet.parse(content.decode(), now)
+    except drafts.TooLarge:
+        raise CorruptTokens(f"it has more than {MAX_OCTETS} octets") from None
     except UnicodeDecodeError:
         raise CorruptTokens("it is not UTF-8") from None
-
-
-def _content(descriptor: int) -> bytes:
-    """All of a file; not by a file object, as this is every message."""
-    content = piece = os.read(descriptor, _PIECE)
-    while len(piece) == _PIECE:
-        if len(content) > MAX_OCTETS:
-            raise CorruptTokens(f"it has more than {MAX_OCTETS} octets")
-        piece = os.read(descriptor, _PIECE)
-        content += piece
-    return content
 
 
 def _set_aside(place: int, error: CorruptTokens) -> None:
@@ -193,7 +216,7 @@ def _set_aside(place: int, error: CorruptTokens) -> None:
     while (aside := f"{METADATA}.corrupt-{number}") in names:
         number += 1
     os.rename(METADATA, aside, src_dir_fd=place, dst_dir_fd=place)
-    # Which mailbox is an address, and stays out of the log.
+    # The mailbox's name is an address, and stays out of the log.
     log.error(
         "a mailbox's %s was corrupt: %s; it is kept as %s beside it (find it by that name)",
         METADATA,

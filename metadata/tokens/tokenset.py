@@ -24,11 +24,11 @@ MAX_TOTAL = 60_000
 _KEY = "devicetoken"
 
 
-class InvalidToken(ValueError):  # noqa: N818 - the name says what it is; "Error" adds nothing
+class InvalidToken(ValueError):
     """The text cannot be a token. Its message never repeats the text."""
 
 
-class CorruptTokens(ValueError):  # noqa: N818 - as above
+class CorruptTokens(ValueError):
     """The stored text is not what this module writes. Its message never repeats the text."""
 
 

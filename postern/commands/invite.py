@@ -1,7 +1,9 @@
 """The commands `postern invite …`."""
 
 import json
+import os
 import re
+import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,25 +11,26 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from doveauth.invitations import Invitations
-from postern.options import DEFAULT_CONFIG, ConfigFile, complain, load_config
-from relay.config import Config
-from relay.owner import Owner
-
-app = typer.Typer(
-    no_args_is_help=True, help="Invitations, for a relay with `registration = invite`."
+from postern.acting import acting_as
+from postern.options import (
+    AsJson,
+    ConfigFile,
+    Relay,
+    SandboxDirectory,
+    command_group,
+    complain,
+    fail,
 )
-console = Console()
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from postern.qr import qr_code
+
+app = command_group("Invitations, for a relay with `registration = invite`.")
 _UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def expiry(text: str | None, now: int) -> int | None:
-    """When an invitation ends, in seconds since the epoch; raises typer.BadParameter."""
+    """When an invitation expires, in seconds since the epoch; raises typer.BadParameter."""
     if text is None:
         return None
     if match := re.fullmatch(r"([0-9]{1,4})([hdw])", text):
@@ -41,7 +44,7 @@ def expiry(text: str | None, now: int) -> int | None:
             ) from None
         end = int(moment.timestamp())
     if end <= now:
-        raise _bad_expiry(f"{text!r} is past: nobody could use the invitation")
+        raise _bad_expiry(f"{text!r} is in the past: nobody could use the invitation")
     return end
 
 
@@ -51,61 +54,93 @@ def _bad_expiry(reason: str) -> typer.BadParameter:
 
 @app.command()
 def create(
-    config_file: ConfigFile = DEFAULT_CONFIG,
-    uses: Annotated[int, typer.Option(min=1, max=1_000_000, help="Accounts it is good for.")] = 1,
+    config_file: ConfigFile = None,
+    sandbox: SandboxDirectory = None,
+    uses: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="How many accounts can be made with it.")
+    ] = 1,
     expires: Annotated[
         str | None,
         typer.Option(
             metavar="WHEN", help="After 12h, 7d, 4w, or when a day begins: 2027-01-31 (UTC)."
         ),
     ] = None,
-    label: Annotated[str, typer.Option(help="For you, to tell it from others.")] = "",
-    as_json: Json = False,
+    label: Annotated[str, typer.Option(help="A note for you, shown in the list.")] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Make an invitation and print its link, this once: only a digest of it is kept."""
-    config = load_config(config_file)
-    identity, token = _store(config).create(uses, expiry(expires, int(time.time())), label)
-    link = f"DCACCOUNT:https://{config.mail_domain}/new?invitation={quote(token)}"
-    if as_json:
-        print(json.dumps({"id": identity, "token": token, "link": link}))  # noqa: T201 - the output
-    else:
-        print(link)  # noqa: T201 - as above
-    if config.registration != "invite":
+    """Make an invitation and print its link, as a QR code too on a terminal.
+
+    The link cannot be shown again: only a digest of it is kept.
+    """
+    relay = Relay.of(config_file, sandbox)
+    end = expiry(expires, int(time.time()))
+    _ensure_state(relay)
+    with acting_as(relay.owner):
+        identity, token = _store(relay).create(uses, end, label)
+    query = f"new?invitation={quote(token)}"
+    link = f"DCACCOUNT:https://{relay.config.mail_domain}/{query}"
+    if relay.config.registration != "invite":
         complain(
-            f"registration is {config.registration!r} in {config_file}: invitations are asked for "
-            "only where it is 'invite'"
+            f"registration is {relay.config.registration!r} in {relay.config_file}: invitations "
+            "are asked for only where it is 'invite'"
         )
+    if relay.record is not None:
+        complain(
+            "a sandbox has no web server, so no client can open the link; doveauth answers by:\n"
+            f"curl -X POST --unix-socket {relay.record['sockets']}/new.socket "
+            f"'http://localhost/{query}'"
+        )
+    if as_json:
+        print(json.dumps({"id": identity, "token": token, "link": link}))
+    else:
+        print(link)
+        if sys.stdout.isatty():
+            print(qr_code(link), end="")
 
 
 @app.command("list")
-def list_command(config_file: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Invitations with what is left of them; their links cannot be shown again."""
-    found = _store(load_config(config_file)).all()
+def list_command(
+    config_file: ConfigFile = None, sandbox: SandboxDirectory = None, as_json: AsJson = False
+) -> None:
+    """List invitations and how many uses are left; their links cannot be shown again."""
+    relay = Relay.of(config_file, sandbox)
+    _ensure_state(relay)
+    with acting_as(relay.owner):
+        found = _store(relay).all()
     if as_json:
-        print(json.dumps([asdict(each) for each in found]))  # noqa: T201 - the output
+        print(json.dumps([asdict(each) for each in found]))
         return
+    from rich.table import Table
+    from rich.text import Text
+
+    from postern.terminal import show_table
+
     table = Table("id", "label", "uses left", "expires (UTC)")
     now = time.time()
     for each in found:
-        left, label = f"{each.uses_left} of {each.uses}", Text(each.label)
-        table.add_row(str(each.id), label, left, _ending(each.expires, now))
-    console.print(table)
+        left, text = f"{each.uses_left} of {each.uses}", Text(each.label)
+        table.add_row(str(each.id), text, left, _ending(each.expires, now))
+    show_table(table)
 
 
 @app.command()
 def revoke(
-    identity: Annotated[int, typer.Argument(metavar="ID", help="As `postern invite list` has it.")],
-    config_file: ConfigFile = DEFAULT_CONFIG,
-    as_json: Json = False,
+    identity: Annotated[int, typer.Argument(metavar="ID", help="As in `postern invite list`.")],
+    config_file: ConfigFile = None,
+    sandbox: SandboxDirectory = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make an invitation worthless. Accounts that were made with it stay."""
-    if not _store(load_config(config_file)).revoke(identity):
-        complain(f"There is no invitation {identity}.")
-        raise typer.Exit(1)
+    relay = Relay.of(config_file, sandbox)
+    _ensure_state(relay)
+    with acting_as(relay.owner):
+        revoked = _store(relay).revoke(identity)
+    if not revoked:
+        fail(f"There is no invitation {identity}.")
     if as_json:
-        print(json.dumps({"id": identity, "revoked": True}))  # noqa: T201 - the output
+        print(json.dumps({"id": identity, "revoked": True}))
     else:
-        print(f"invitation {identity}: revoked")  # noqa: T201 - as above
+        print(f"Invitation {identity} is revoked.")
 
 
 def _ending(expires: int | None, now: float) -> str:
@@ -115,9 +150,13 @@ def _ending(expires: int | None, now: float) -> str:
     return f"{moment}, expired" if expires <= now else moment
 
 
-def _store(config: Config) -> Invitations:
-    try:
-        return Invitations.of(config, Owner.named(config.mailboxes_user))
-    except LookupError as error:
-        complain(str(error))
-        raise typer.Exit(1) from None
+def _store(relay: Relay) -> Invitations:
+    return Invitations.of(relay.config, relay.owner)
+
+
+def _ensure_state(relay: Relay) -> None:
+    """Make the invitations' directory where doveauth has not run yet: below it is root's."""
+    directory, owner = relay.config.registration_state_dir, relay.owner
+    if os.geteuid() == 0 and not directory.exists():
+        directory.mkdir(mode=0o700)
+        owner.take(directory)

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from postern.options import DEFAULT_CONFIG, ConfigFile, complain, load_config, mailboxes_of
+from postern.acting import acting_as
+from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, fail
+from postern.report import outputs
 from postern.report.gather import gather
-from postern.report.outputs import show, write_html, write_textfile
+from postern.terminal import progress
 
-errors = Console(stderr=True)
+app = command_group()
 
 
-def command(
-    config_file: ConfigFile = DEFAULT_CONFIG,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+@app.command()
+def report(
+    config_file: ConfigFile = None,
+    sandbox: SandboxDirectory = None,
+    as_json: AsJson = False,
     textfile: Annotated[
         Path | None,
         typer.Option(
@@ -29,38 +31,31 @@ def command(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with plots, whole in itself."),
+        typer.Option("--html", metavar="FILE", help="Write a page with plots in one file."),
     ] = None,
 ) -> None:
-    """How the relay is used: accounts by last login, size, messages and devices.
+    """How the relay is used, in numbers that name nobody.
 
-    Numbers only, no address. Prints tables, unless a file or JSON is asked for. Exit code 1: some
-    mailboxes could not be read, and are counted as such.
+    Accounts by last login, size, messages and devices. Prints tables, unless a file or JSON is
+    asked for. Exit code 1: some mailboxes could not be read, and are counted as such.
     """
     if textfile is not None and textfile.suffix != ".prom":
         # node_exporter would never read it.
         raise typer.BadParameter(
             f"{textfile}: its name must end with .prom", param_hint="'--textfile'"
         )
-    config = load_config(config_file)
+    relay = Relay.of(config_file, sandbox)
     now = int(time.time())
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("looking at mailboxes", total=None)
-        statistics = gather(
-            mailboxes_of(config),
-            now,
-            lambda number: bar.update(task, description=f"{number:,} mailboxes"),
-        )
+    with progress("looking at the mailboxes") as show, acting_as(relay.owner):
+        statistics = gather(relay.mailboxes, now, lambda number: show(f"{number:,} mailboxes"))
     if textfile is not None:
-        write_textfile(statistics, textfile)
+        outputs.write_textfile(statistics, textfile)
     if html is not None:
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
-        write_html(statistics, html, config.mail_domain, date)
+        outputs.write_html(statistics, html, relay.config.mail_domain, date)
     if as_json:
-        print(json.dumps(statistics.as_json()))  # noqa: T201 - the output
+        print(json.dumps(statistics.as_json()))
     elif textfile is None and html is None:
-        show(statistics, Console())
+        outputs.show(statistics)
     if statistics.unreadable:
-        complain(f"{statistics.unreadable} mailboxes could not be read")
-        raise typer.Exit(1)
+        fail(f"{statistics.unreadable} mailboxes could not be read")

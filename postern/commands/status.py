@@ -2,100 +2,105 @@
 
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+import textwrap
+import time
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from postern.options import complain
+from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, complain
 from postern.status import wording
-from postern.status.figures import Figure, Spread
-from postern.status.reading import Silent, ask
+from postern.status.figures import Spread
+from postern.status.parts import ALARMS, Part, look
 
-DOVEAUTH = Path("/run/doveauth/metrics.socket")
-METADATA = Path("/run/metadata/metrics.socket")
-RECORD = "processes.json"
-"""What a running sandbox says of itself, in its directory."""
-console = Console(highlight=False)
+app = command_group()
+WIDTH = 79
+_VALUE = 30
+"""Columns for a value, at the right."""
 
 
-def command(
-    doveauth: Annotated[
-        Path, typer.Option(metavar="PATH", help="doveauth's metrics socket.")
-    ] = DOVEAUTH,
-    metadata: Annotated[
-        Path, typer.Option(metavar="PATH", help="The metadata service's metrics socket.")
-    ] = METADATA,
-    sandbox: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Ask the daemons of the sandbox that runs there instead."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+@app.command()
+def status(
+    config_file: ConfigFile = None,
+    sandbox: SandboxDirectory = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show what the daemons count and time: pushes that wait, outcomes, logins, latencies.
+    """Is it well? Ask every daemon, Postfix and Dovecot.
 
-    Counts go back to a daemon's last start. Needs root, as the metrics sockets are root's. Exit
-    code 1: a daemon does not answer; the others are shown all the same.
+    Also shows what the daemons have counted and timed since they were started last; counts of
+    nothing are left out. Run it as root: the metrics sockets and Postfix' queue are root's. Exit
+    code 1: a part does not answer, or is not well.
     """
-    sockets = {"doveauth": doveauth, "metadata": metadata}
-    if sandbox is not None:
-        sockets = _of_sandbox(sandbox, list(sockets))
-    told: dict[str, list[Figure]] = {}
-    silent: dict[str, str] = {}
-    for daemon, path in sockets.items():
-        try:
-            told[daemon] = ask(daemon, path)
-        except Silent as problem:
-            silent[daemon] = str(problem)
+    relay = Relay.of(config_file, sandbox)
+    parts = list(look(relay, time.time()))
+    failing = [part for part in parts if not part.is_well]
     if as_json:
-        print(json.dumps(_as_json(told, silent), indent=1))  # noqa: T201 - the output
+        print(json.dumps(_as_json(parts), indent=1))
     else:
-        _show(told)
-    for daemon, reason in silent.items():
-        complain(f"{daemon} does not answer: {reason}")
-    if silent:
+        for part in parts:
+            _show_figures(part)
+        for part in parts:
+            mark = "   " if part.is_well else "!! "
+            _print_wrapped(f"{mark}{part.name:20} ", part.text)
+    if failing:
+        complain(f"Not well: {', '.join(part.name for part in failing)}.")
         raise typer.Exit(1)
+    if not as_json:
+        print("All is well.")
 
 
-def _of_sandbox(directory: Path, daemons: list[str]) -> dict[str, Path]:
-    """The metrics sockets of the sandbox that runs in `directory`, as its record names them."""
-    try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        complain(f"no sandbox runs in {directory}: scripts/run starts one")
-        raise typer.Exit(1) from None
-    return {daemon: Path(record["metrics"][daemon]) for daemon in daemons}
+def _show_figures(part: Part) -> None:
+    shown = [
+        figure
+        for figure in part.figures
+        if figure.name not in ALARMS and wording.is_worth_showing(figure)
+    ]
+    if not shown:
+        return
+    print(part.name)
+    before = ""
+    for figure in shown:
+        labels, value = wording.labels(figure), wording.value(figure)
+        if not labels:
+            _print_row(2, wording.title(figure), value)
+        else:
+            if figure.name != before:
+                _print_wrapped("  ", wording.title(figure))
+            _print_row(4, labels, value)
+        before = figure.name
+    print()
 
 
-def _show(told: Mapping[str, list[Figure]]) -> None:
-    for daemon, figures in told.items():
-        table = Table(title=daemon, title_justify="left", title_style="bold", show_header=False)
-        table.add_column(ratio=2)
-        table.add_column()
-        table.add_column(justify="right")
-        before = ""
-        for figure in figures:
-            if before and figure.name != before:
-                table.add_section()
-            what = "" if figure.name == before else figure.help.rstrip(".")
-            table.add_row(what, wording.labels(figure), wording.value(figure))
-            before = figure.name
-        console.print(table)
+def _print_row(indent: int, text: str, value: str) -> None:
+    """A text, wrapped, with a value at the right of its last line."""
+    space = " " * indent
+    lines = textwrap.wrap(text, WIDTH - max(_VALUE, len(value)) - indent - 1) or [""]
+    for line in lines[:-1]:
+        print(space + line)
+    last = space + lines[-1]
+    print(f"{last} {value:>{WIDTH - len(last) - 1}}")
 
 
-def _as_json(told: Mapping[str, list[Figure]], silent: Mapping[str, str]) -> dict[str, Any]:
-    answers: dict[str, Any] = {daemon: {"error": reason} for daemon, reason in silent.items()}
-    for daemon, figures in told.items():
-        answers[daemon] = {
-            "figures": [
-                {"name": each.name, "labels": dict(each.labels), **_json_value(each.value)}
-                for each in figures
-            ]
-        }
-    return answers
+def _print_wrapped(beginning: str, text: str) -> None:
+    room = " " * len(beginning)
+    print(textwrap.fill(text, WIDTH, initial_indent=beginning, subsequent_indent=room))
+
+
+def _as_json(parts: list[Part]) -> dict[str, Any]:
+    return {
+        "well": all(part.is_well for part in parts),
+        "parts": {
+            part.name: {
+                "well": part.is_well,
+                "text": part.text,
+                "figures": [
+                    {"name": each.name, "labels": dict(each.labels), **_json_value(each.value)}
+                    for each in part.figures
+                ],
+            }
+            for part in parts
+        },
+    }
 
 
 def _json_value(value: float | Spread) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Whole mailboxes: which are to go, and how they go.
+"""Whole mailboxes: which ones are deleted, and how.
 
-In three steps, so that no login is lost (`relay.mailbox.removal`): an inactive or half-made mailbox
-is put aside; it stays aside for `GRACE_SECONDS` at least, in which a login or a delivery brings it
-back; what is still aside then, and still due, is deleted. `settle` is the last step, and what a run
-begins with: it ends what an interrupted one left.
+Deletion takes three steps, so that no login is lost (`relay.mailbox.removal`):
+
+1. An inactive or half-made mailbox is set aside.
+2. It stays aside for at least `GRACE_SECONDS`, during which a login or a delivery brings it back.
+3. If it is still aside and still due, it is deleted (`settle`).
+
+A run begins with step 3, for what an interrupted run left behind.
 """
 
 import os
@@ -12,24 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postern.expiry.maildir import opened
-from postern.expiry.messages import Mailbox
+from postern.expiry.messages import OpenMailbox
 from postern.expiry.rules import STALE_DRAFT, Rules
 from postern.expiry.tally import Tally
 from relay.mailbox import removal
 from relay.mailbox.directory import PASSWORD, day_of
 
 BLOCKED = -1
-"""In place of a day: the address is blocked, and stays so until the operator says otherwise."""
+"""In place of a day: the address is blocked, and stays so until the operator unblocks it."""
 GRACE_SECONDS = 5.0
-"""Longer than any login takes from its password to the note of its day."""
+"""Longer than any login takes from checking its password to recording its day."""
 
 
 def expire_mailbox(path: Path, rules: Rules, *, act: bool) -> Tally:
-    """Expire one mailbox' messages, or put the whole of it aside; raises OSError."""
+    """Expire one mailbox' messages, or set all of it aside; raises OSError."""
     with opened(str(path)) as descriptor:
         if descriptor is None:
             return Tally(skipped=1)
-        login = _last_login(descriptor)
+        login = last_login(descriptor)
         if login == BLOCKED:
             due = False
         elif login is None:
@@ -37,7 +40,7 @@ def expire_mailbox(path: Path, rules: Rules, *, act: bool) -> Tally:
         else:
             due = rules.mailbox_is_due(login)
         if not due:
-            return Mailbox(descriptor, rules, act=act).expire()
+            return OpenMailbox(descriptor, rules, act=act).expire()
     tally = Tally(mailboxes=1)
     if not act or removal.set_aside(path):
         tally.mailboxes_removed += login is not None
@@ -46,14 +49,14 @@ def expire_mailbox(path: Path, rules: Rules, *, act: bool) -> Tally:
 
 
 def settle(root: Path, rules: Rules) -> int:
-    """Delete what is aside and still due, bring back what is not; how many were deleted."""
+    """Delete what is aside and still due, bring back the rest. Return how many were deleted."""
     deleted = 0
     for path in leftovers(root):
         if path.name.startswith(removal.REMOVING_PREFIX):
             removal.delete_tree(path)
             continue
         with opened(str(path)) as descriptor:
-            login = None if descriptor is None else _last_login(descriptor)
+            login = None if descriptor is None else last_login(descriptor)
         if login == BLOCKED or (login is not None and not rules.mailbox_is_due(login)):
             removal.bring_back(removal.original_of(path))
             continue
@@ -62,7 +65,7 @@ def settle(root: Path, rules: Rules) -> int:
 
 
 def leftovers(root: Path) -> Iterator[Path]:
-    """What is on its way to be deleted."""
+    """Mailboxes on their way to deletion."""
     with os.scandir(root) as entries:
         for entry in entries:
             aside = entry.name.startswith(removal.ASIDE_PREFIX) and entry.name.endswith(
@@ -80,23 +83,7 @@ def names(root: Path, domain: str) -> Iterator[str]:
                 yield entry.name
 
 
-def newest_login(root: Path, domain: str, enough: int) -> int | None:
-    """The last day on which anybody logged in; None where there is no account.
-
-    The first that is `enough` or later is good as an answer: nobody else is looked at then.
-    """
-    newest = None
-    for name in names(root, domain):
-        with opened(str(root / name)) as descriptor:
-            login = None if descriptor is None else _last_login(descriptor)
-        if login not in (None, BLOCKED) and (newest is None or login > newest):
-            newest = login
-            if newest >= enough:
-                break
-    return newest
-
-
-def _last_login(mailbox: int) -> int | None:
+def last_login(mailbox: int) -> int | None:
     """The day of the last login, or BLOCKED; None where there is no account."""
     try:
         state = os.stat(PASSWORD, dir_fd=mailbox, follow_symlinks=False)

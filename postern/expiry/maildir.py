@@ -15,6 +15,7 @@ from postern.expiry.rules import Message
 
 QUOTA_FILE = "maildirsize"
 INBOX = "."
+_PARTS = ("cur", "new")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -78,8 +79,23 @@ def message(folder: str, name: str, state: os.stat_result) -> Message:
     return Message(folder, name, int(state.st_mtime), state.st_size)
 
 
+def messages_in(mailbox: int) -> Iterator[Message]:
+    """Every message of a mailbox, in no order."""
+    for folder in contents(mailbox).folders:
+        for part in _PARTS:
+            path = part_of(folder, part)
+            with opened(path, mailbox) as directory:
+                if directory is not None:
+                    yield from (message(path, *found) for found in files(directory))
+
+
+def part_of(folder: str, part: str) -> str:
+    """The path of a folder's `cur`, `new` or `tmp`, from the mailbox' own directory."""
+    return part if folder == INBOX else os.path.join(folder, part)  # noqa: PTH118 - for openat
+
+
 def unlink(name: str, directory: int) -> bool:
-    """Delete a file; whether it was still there."""
+    """Delete a file. Return whether it was still there."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:

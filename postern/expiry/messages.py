@@ -1,12 +1,21 @@
-"""One mailbox' messages: what is due goes, and what is over the quota.
+"""One mailbox' messages: those that are due are deleted, and those over quota.
 
-With `act` false nothing is changed, and what would be is counted.
+With `act` false nothing is changed, and what would change is counted.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from postern.expiry.maildir import INBOX, QUOTA_FILE, contents, files, message, opened, unlink
+from postern.expiry.maildir import (
+    INBOX,
+    QUOTA_FILE,
+    contents,
+    files,
+    message,
+    messages_in,
+    opened,
+    part_of,
+    unlink,
+)
 from postern.expiry.rules import (
     LARGE,
     STALE_DRAFT,
@@ -14,17 +23,17 @@ from postern.expiry.rules import (
     Message,
     Rules,
     counted,
-    is_draft,
     is_seen,
     over_quota,
     to_trim,
 )
 from postern.expiry.tally import Tally
+from relay.mailbox.drafts import is_draft
 
 _PARTS = ("cur", "new")
 
 
-class Mailbox:
+class OpenMailbox:
     """A mailbox that is open: `descriptor` is its directory's."""
 
     def __init__(self, descriptor: int, rules: Rules, *, act: bool) -> None:
@@ -38,8 +47,8 @@ class Mailbox:
         left, found = 0, contents(self._descriptor)
         for folder in found.folders:
             for part in _PARTS:
-                left += self._expire_part(_join(folder, part), seen_counts=part == "cur")
-            self._clear(_join(folder, "tmp"), STALE_TMP)
+                left += self._expire_part(part_of(folder, part), seen_counts=part == "cur")
+            self._clear(part_of(folder, "tmp"), STALE_TMP)
         if any(map(is_draft, found.others)):
             self._clear(INBOX, STALE_DRAFT, is_draft)
         if over_quota(left, self._rules.quota):
@@ -50,7 +59,7 @@ class Mailbox:
 
     def trim(self) -> Tally:
         """Remove what is over the quota and nothing else; raises OSError."""
-        total = sum(counted(each.name, each.octets) for each in self._messages())
+        total = sum(counted(each.name, each.octets) for each in messages_in(self._descriptor))
         if over_quota(total, self._rules.quota):
             self._trim(total)
         if self.tally.messages_removed:
@@ -58,8 +67,8 @@ class Mailbox:
         return self.tally
 
     def _expire_part(self, part: str, *, seen_counts: bool) -> int:
-        """Remove what is due in one directory; what the rest counts for the quota."""
-        # Here most of a run's processor time goes, which is why there are few calls.
+        """Remove what is due in one directory. Return what the rest counts for the quota."""
+        # A run spends most of its processor time here, so there are few calls.
         left = messages = octets = 0
         mails_before = self._rules.mails_before
         with opened(part, self._descriptor) as directory:
@@ -80,14 +89,14 @@ class Mailbox:
         return left
 
     def _expire_large(self, found: Message, directory: int, *, seen_counts: bool) -> bool:
-        """Remove a large message that is due; whether it is."""
+        """Remove a large message if it is due. Return whether it is."""
         due = self._rules.message_is_due(found, seen=seen_counts and is_seen(found.name))
         if due and self._remove(found.name, found.octets, directory):
             self.tally.large_removed += 1
         return due
 
     def _trim(self, total: int) -> None:
-        messages, rules = self._messages(), self._rules
+        messages, rules = messages_in(self._descriptor), self._rules
         if not self._act:
             messages = (each for each in messages if not self._is_due(each))
         for each in to_trim(messages, total, rules.quota, rules.now):
@@ -99,17 +108,9 @@ class Mailbox:
         seen = each.folder.endswith("cur") and is_seen(each.name)
         return self._rules.message_is_due(each, seen=seen)
 
-    def _messages(self) -> Iterator[Message]:
-        for folder in contents(self._descriptor).folders:
-            for part in _PARTS:
-                path = _join(folder, part)
-                with opened(path, self._descriptor) as directory:
-                    if directory is not None:
-                        yield from (message(path, *found) for found in files(directory))
-
     def _remove(self, name: str, octets: int, directory: int) -> bool:
         if not self.tally.messages_removed:
-            # Before the first as well: a run that is killed in between leaves no wrong sum behind.
+            # Before the first one too: a run that is killed in between leaves no wrong sum behind.
             self._forget_quota()
         if self._act and not unlink(name, directory):
             return False
@@ -131,11 +132,7 @@ class Mailbox:
                     self.tally.leftovers_removed += 1
 
     def _forget_quota(self) -> None:
-        # Maildir++: whoever finds no maildirsize counts anew. Appending a difference would keep
-        # an error that is in it already, and a rewritten file would lose what is being delivered.
+        # Maildir++: a program that finds no maildirsize counts afresh. Appending a difference would
+        # keep an error that is in it already; a rewritten file would lose a delivery under way.
         if self._act:
             unlink(QUOTA_FILE, self._descriptor)
-
-
-def _join(folder: str, part: str) -> str:
-    return part if folder == INBOX else os.path.join(folder, part)  # noqa: PTH118 - for openat

@@ -1,4 +1,4 @@
-"""What is to go, and when: the rules of expiry, without a disk or a clock.
+"""What is deleted, and when: the rules of expiry, without a disk or a clock.
 
 Times are in seconds since the epoch, sizes in octets.
 """
@@ -16,21 +16,19 @@ HOUR = 3600
 LARGE = 200_000
 """Octets on disk from which a message is large, as in existing relays."""
 QUOTA_HIGH, QUOTA_LOW = 0.75, 0.70
-"""Parts of the quota: above the one a mailbox is trimmed, down to the other."""
+"""Shares of the quota: above the first a mailbox is trimmed, down to the second."""
 PROTECTED = DAY
 """Seconds for which trimming leaves a message alone."""
 STALE_DRAFT = DAY
-"""Seconds after which what a crash left half-written or half-made is removed."""
+"""Seconds after which a file or mailbox that a crash left incomplete is removed."""
 STALE_TMP = 36 * HOUR
-"""The same for a Maildir's tmp/, as the Maildir specification has it."""
+"""The same for a Maildir's tmp/, as the Maildir specification says."""
 
 # The size that quota counts, which a compressed message's file does not have (Maildir++:
 # "Maildir filename extensions"): Dovecot's quota "count" takes W, with CRLF, "maildir" takes S.
 _SIZES = (",W=", ",S=")
 _SIZE = re.compile(r"([0-9]{1,15})(?=[,:]|$)")
 _FLAGS = re.compile(r":2,([A-Za-z]*)$")
-_DRAFTS = (".password-", "metadata.json.")
-_DRAFT = re.compile(r"\.password-[0-9]+-[0-9]+|metadata\.json\.[A-Za-z0-9_]{8}")
 
 
 class Message(NamedTuple):
@@ -45,7 +43,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a configuration makes of a moment."""
+    """Which times and sizes a configuration means at a moment."""
 
     now: int
     mails_before: int
@@ -66,18 +64,18 @@ class Rules:
         )
 
     def message_is_due(self, message: Message, *, seen: bool) -> bool:
-        """Whether a message has been kept long enough; `seen`: it is read."""
+        """Whether a message has been kept long enough; `seen`: it has been read."""
         if message.mtime < self.mails_before:
             return True
         return seen and message.octets > LARGE and message.mtime < self.large_before
 
     def mailbox_is_due(self, last_login: int) -> bool:
-        """Whether nobody has logged in for long enough.
+        """Whether nobody has logged in for long enough; `last_login` is the midnight of a day.
 
-        Whose day is before the first that there can be made an account by a clock that had not
-        been set; the next login puts it right.
+        All of that day counts as used. A day before FIRST_DAY means that the clock was not set when
+        the account was made; the next login corrects it.
         """
-        return FIRST_DAY <= last_login < self.login_before
+        return last_login >= FIRST_DAY and last_login + DAY <= self.login_before
 
 
 def is_seen(name: str) -> bool:
@@ -87,17 +85,12 @@ def is_seen(name: str) -> bool:
 
 
 def counted(name: str, octets: int) -> int:
-    """What quota counts for a message: its own size, as its file's name tells it."""
+    """What quota counts for a message: its own size, from its file's name."""
     for key in _SIZES:
         at = name.find(key)
         if at >= 0 and (found := _SIZE.match(name, at + len(key))):
             return int(found[1])
     return octets
-
-
-def is_draft(name: str) -> bool:
-    """Whether a file in a mailbox's own directory is one that a crash may leave half-written."""
-    return name.startswith(_DRAFTS) and _DRAFT.fullmatch(name) is not None
 
 
 def over_quota(total: int, quota: int) -> bool:
@@ -108,7 +101,7 @@ def over_quota(total: int, quota: int) -> bool:
 def to_trim(messages: Iterable[Message], total: int, quota: int, now: int) -> Iterator[Message]:
     """The messages that go, oldest first, until at most `QUOTA_LOW` of the quota is used.
 
-    `total` is what all of them count. Those of the last 24 hours stay whatever it costs.
+    `total` is what all of them count together. Messages of the last 24 hours always stay.
     """
     for message in sorted(messages, key=lambda each: (each.mtime, each.name)):
         if total <= quota * QUOTA_LOW or message.mtime > now - PROTECTED:

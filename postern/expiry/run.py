@@ -1,6 +1,9 @@
 """A run over all mailboxes: one walk, several processes, a bounded number of names in memory."""
 
 import logging
+import multiprocessing.popen_fork
+import multiprocessing.queues
+import multiprocessing.synchronize
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,33 +11,26 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from itertools import islice
 from pathlib import Path
 
-from postern.expiry.mailboxes import GRACE_SECONDS, expire_mailbox, names, newest_login, settle
-from postern.expiry.rules import DAY, Rules
+from postern.expiry.mailboxes import GRACE_SECONDS, expire_mailbox, names, settle
+from postern.expiry.rules import Rules
 from postern.expiry.tally import Tally
+
+# A pool imports these when it starts. By then the process may act as a user who cannot read where
+# the interpreter lies (`postern.acting`).
+_PRELOADED = (
+    multiprocessing.popen_fork,
+    multiprocessing.queues,
+    multiprocessing.synchronize,
+)
 
 log = logging.getLogger(__name__)
 
 CHUNK = 64
-"""Mailboxes that a worker is given at a time."""
+"""Mailboxes handed to a worker at a time."""
 WAITING = 4
-"""Chunks a worker that may wait."""
+"""Chunks per worker that may wait."""
 
 Progress = Callable[[Tally], None]
-
-
-class Refused(Exception):  # noqa: N818 - says what is the matter
-    """The run was not begun; the message names the mend."""
-
-
-def check_clock(root: Path, domain: str, rules: Rules) -> None:
-    """Raises Refused where every account would go: rather is the clock wrong."""
-    newest = newest_login(root, domain, enough=rules.login_before)
-    if newest is not None and rules.mailbox_is_due(newest):
-        idle = (rules.now - newest) // DAY
-        raise Refused(
-            f"nobody has logged in for {idle} days, so that every account would be deleted: "
-            "is the clock right (`timedatectl`)? If it is, give --force."
-        )
 
 
 def run(
@@ -46,7 +42,7 @@ def run(
     workers: int,
     progress: Progress = lambda _: None,
 ) -> Tally:
-    """Expire every mailbox below `root`; raises OSError where `root` cannot be read."""
+    """Expire every mailbox below `root`; raises OSError if `root` cannot be read."""
     total = Tally()
     if act:
         settle(root, rules)
@@ -71,7 +67,10 @@ def _spread(
     with ProcessPoolExecutor(workers, initializer=_leave_the_keyboard) as pool:
         running: set[Future[Tally]] = set()
         for chunk in chunks:
+            # The first one forks the workers: an interrupt would reach them half made.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             running.add(pool.submit(expire_chunk, root, chunk, rules, act))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if len(running) >= workers * WAITING:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
@@ -79,18 +78,18 @@ def _spread(
 
 
 def _leave_the_keyboard() -> None:
-    """Ctrl-C goes to all processes of a terminal: the parent ends its workers by itself."""
+    """Ctrl-C reaches all processes of a terminal; the parent ends its workers by itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def expire_chunk(root: Path, chunk: list[str], rules: Rules, act: bool) -> Tally:
-    """Expire some mailboxes; one that cannot be read is counted as skipped, the rest go on."""
+    """Expire some mailboxes. One that cannot be read is counted as skipped."""
     total = Tally()
     for name in chunk:
         try:
             total.add(expire_mailbox(root / name, rules, act=act))
         except OSError as error:
-            # Which mailbox is an address, and stays out of the log.
-            log.error("a mailbox could not be expired: %s", error.strerror)  # noqa: TRY400 - foreseen
+            # A mailbox' name is an address, and stays out of the log.
+            log.error("a mailbox could not be expired: %s", error.strerror)  # noqa: TRY400 - expected, so no traceback
             total.skipped += 1
     return total

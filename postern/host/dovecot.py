@@ -6,15 +6,15 @@ from functools import cache
 SERIES = ("2.3", "2.4")
 """Those that we have templates for."""
 FILES = {
-    "2.3": ("dovecot-2.3/dovecot.conf", "dovecot-2.3/doveauth.dict.conf"),
-    "2.4": ("dovecot-2.4/dovecot.conf", "dovecot-2.4/doveauth.lua"),
+    "2.3": ("dovecot-2.3/dovecot.conf", "doveauth.lua"),
+    "2.4": ("dovecot-2.4/dovecot.conf", "doveauth.lua"),
 }
 """The templates of a whole configuration, beside the push notifications'."""
 PUSH_NOTIFICATION = "dovecot-2.3/push_notification.lua"
 """The same for both."""
 
 
-class UnknownDovecot(Exception):  # noqa: N818 - says what is the matter
+class UnknownDovecot(Exception):
     """None is installed, or one that we have no configuration for."""
 
 

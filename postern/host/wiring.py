@@ -4,8 +4,9 @@ The lines for both are written once, as the `hookup-*` templates and three whole
 rendered twice: with the paths of a host for `docs/hookup.md`, with private ones for the sandbox.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from postern.host.rendering import render
 from relay.config import Config
@@ -17,9 +18,9 @@ SNIPPETS = (
     "postfix/hookup-incoming.cf",
     "postfix/hookup-reinject.cf",
     "postfix/hookup-content-filter.cf",
+    "doveauth.lua",
     "dovecot-2.3/hookup-connections.conf",
     "dovecot-2.3/hookup-auth.conf",
-    "dovecot-2.3/doveauth.dict.conf",
     "dovecot-2.3/hookup-mail.conf",
     "dovecot-2.3/hookup-metadata.conf",
     "dovecot-2.3/hookup-last-login.conf",
@@ -29,7 +30,6 @@ SNIPPETS = (
     "dovecot-2.3/hookup-hibernate.conf",
     "dovecot-2.4/hookup-connections.conf",
     "dovecot-2.4/hookup-auth.conf",
-    "dovecot-2.4/doveauth.lua",
     "dovecot-2.4/hookup-mail.conf",
     "dovecot-2.4/hookup-metadata.conf",
     "dovecot-2.4/hookup-last-login.conf",
@@ -42,21 +42,14 @@ SNIPPETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """The values of the snippets. Sizes are in bytes; a service is named as in master.cf(5)."""
+    """The values of the snippets: the configuration, and the paths of one place.
 
-    mail_domain: str
+    A service is named as in master.cf(5).
+    """
+
+    config: Config
     mailboxes_uid: int
-    mailboxes_user: str
     mailboxes_group: str
-    max_message_size: int
-    max_mailbox_size: int
-    max_imap_connections: int
-    max_smtp_connections: int
-    max_smtp_recipients: int
-    filtermail_smtp_port: int
-    filtermail_smtp_port_incoming: int
-    postfix_reinject_port: int
-    postfix_reinject_port_incoming: int
     smtps_service: str
     submission_service: str
     smtp_service: str
@@ -68,18 +61,24 @@ class Wiring:
     """The same socket as Dovecot names it."""
     lmtp_socket: Path
     lmtp_listener: Path
-    auth_socket: Path
-    """Where Dovecot 2.3 asks for logins; 2.4 asks at `lookups_socket`."""
     lookups_socket: Path
+    """Where Dovecot's Lua asks for logins and users."""
     last_login_socket: Path
     metadata_socket: Path
+    notify_socket: Path
+    """Where Dovecot's Lua reports deliveries; no IMAP process asks there."""
     expire_command: str
-    """What removes mail from a mailbox that is nearly full; a word for the mailbox is added."""
+    """What trims a mailbox that is nearly full; Dovecot's quota warning names the mailbox."""
     expire_user: str
+
+    def values(self) -> dict[str, Any]:
+        """All by name, the keys of the configuration as in chatmail.ini."""
+        paths = {each.name: getattr(self, each.name) for each in fields(self)}
+        return asdict(self.config) | paths
 
     def render(self, snippet: str) -> str:
         """The text of one snippet."""
-        return render(snippet, asdict(self))
+        return render(snippet, self.values())
 
 
 def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wiring:
@@ -87,19 +86,9 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
     queue = Path("/var/spool/postfix")
     sasl, lmtp = Path("private/auth"), Path("private/dovecot-lmtp")
     return Wiring(
-        mail_domain=config.mail_domain,
+        config=config,
         mailboxes_uid=mailboxes_uid,
-        mailboxes_user=config.mailboxes_user,
         mailboxes_group=mailboxes_group,
-        max_message_size=config.max_message_size,
-        max_mailbox_size=config.max_mailbox_size,
-        max_imap_connections=config.max_imap_connections,
-        max_smtp_connections=config.max_smtp_connections,
-        max_smtp_recipients=config.max_smtp_recipients,
-        filtermail_smtp_port=config.filtermail_smtp_port,
-        filtermail_smtp_port_incoming=config.filtermail_smtp_port_incoming,
-        postfix_reinject_port=config.postfix_reinject_port,
-        postfix_reinject_port_incoming=config.postfix_reinject_port_incoming,
         smtps_service="smtps",
         submission_service="submission",
         smtp_service="smtp",
@@ -109,10 +98,10 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         sasl_listener=queue / sasl,
         lmtp_socket=lmtp,
         lmtp_listener=queue / lmtp,
-        auth_socket=Path("/run/doveauth/auth.socket"),
         lookups_socket=Path("/run/doveauth/lookups.socket"),
         last_login_socket=Path("/run/doveauth/last-login.socket"),
         metadata_socket=Path("/run/metadata/metadata.socket"),
+        notify_socket=Path("/run/metadata/notify.socket"),
         expire_command="/opt/postern/venv/bin/python -m postern expire --remove "
         "--config /etc/postern/chatmail.ini",
         expire_user=config.mailboxes_user,

@@ -1,8 +1,7 @@
 """The walk over all mailboxes that a report is made from."""
 
-import calendar
-import time
 from collections.abc import Callable
+from datetime import date
 
 from postern.expiry.mailboxes import names
 from postern.report.statistics import DAY, Statistics
@@ -10,14 +9,15 @@ from postern.users.details import details
 from relay.mailbox.directory import Mailbox, Mailboxes
 
 PROGRESS_EVERY = 100
-"""Mailboxes between two words of progress."""
+"""Mailboxes between two reports of progress."""
+EPOCH = date(1970, 1, 1)
 
 
 def gather(mailboxes: Mailboxes, now: int, progress: Callable[[int], None]) -> Statistics:
-    """Look at every mailbox; `progress` hears how many. Raises OSError where none can be read.
+    """Look at every mailbox; `progress` is called with how many.
 
-    One that goes meanwhile, or cannot be read, is counted and left out. `now` is in seconds since
-    the epoch.
+    One that disappears meanwhile, or cannot be read, is counted and left out. Raises OSError if
+    none can be read. `now` is in seconds since the epoch.
     """
     result = Statistics()
     for number, name in enumerate(names(mailboxes.root, mailboxes.domain), 1):
@@ -35,4 +35,4 @@ def gather(mailboxes: Mailboxes, now: int, progress: Callable[[int], None]) -> S
 def _days_since(day: str | None, now: int) -> int | None:
     if day is None:
         return None
-    return (now - calendar.timegm(time.strptime(day, "%Y-%m-%d"))) // DAY
+    return now // DAY - (date.fromisoformat(day) - EPOCH).days

@@ -1,19 +1,16 @@
-"""A report as a table, as Prometheus' text, as a page with plots."""
+"""A report as tables, as Prometheus' text, as a page with plots.
 
-import contextlib
-from collections.abc import Iterator
+Each form imports its library when it is asked for.
+"""
+
+import os
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from rich.console import Console
-from rich.table import Table
-
-from postern.host.rendering import render
 from postern.report.statistics import Statistics
+from postern.terminal import show_table
+from relay.mailbox import drafts
 
 PREFIX = "postern_mailboxes"
-BAR = 360
-"""Width of the longest bar of a plot, in the units of its picture."""
 _MB = 1_000_000
 _WORDS = {
     "accounts": "accounts",
@@ -27,28 +24,32 @@ _WORDS = {
 }
 
 
-def show(statistics: Statistics, console: Console) -> None:
+def show(statistics: Statistics) -> None:
     """Print tables."""
+    from rich.table import Table
+
     table = Table(title="Mailboxes", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for words, number in _totals(statistics):
         table.add_row(words, f"{number:,}")
-    console.print(table)
+    show_table(table)
     for title, _, distribution in statistics.distributions():
         table = Table()
         table.add_column(title)
         table.add_column("", justify="right")
         for bucket in distribution.buckets():
             table.add_row(bucket.label, f"{bucket.accounts:,}")
-        console.print(table)
+        show_table(table)
 
 
 def write_textfile(statistics: Statistics, path: Path) -> None:
     """Write for node_exporter's textfile collector, in place of an older file; raises OSError.
 
-    A range's label `at_most` is its upper bound; what is in the ranges below it is not counted.
+    A range's label `at_most` is its upper bound; the ranges below it are not included.
     """
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
     registry = CollectorRegistry()
     for name, number in statistics.totals().items():
         Gauge(f"{PREFIX}_{name}", f"Number of {_WORDS[name]}.", registry=registry).set(number)
@@ -57,24 +58,24 @@ def write_textfile(statistics: Statistics, path: Path) -> None:
         for bucket in distribution.buckets():
             bound = "+Inf" if bucket.bound is None else str(bucket.bound)
             gauge.labels(bound).set(bucket.accounts)
-    with _replacing(path) as draft:
-        draft.write_bytes(generate_latest(registry))
+    _replace(path, generate_latest(registry))
 
 
 def write_html(statistics: Statistics, path: Path, domain: str, date: str) -> None:
     """Write one page that needs nothing else; raises OSError."""
+    from postern.host.rendering import render
+
     plots = []
     for title, _, distribution in statistics.distributions():
         buckets = distribution.buckets()
         most = max((bucket.accounts for bucket in buckets), default=0) or 1
         bars = [
-            {"label": each.label, "accounts": each.accounts, "width": each.accounts * BAR // most}
+            {"label": each.label, "accounts": each.accounts, "share": each.accounts * 100 // most}
             for each in buckets
         ]
         plots.append({"title": title, "bars": bars})
     values = {"domain": domain, "date": date, "totals": _totals(statistics), "plots": plots}
-    with _replacing(path) as draft:
-        draft.write_text(render("report.html", values), encoding="utf-8")
+    _replace(path, render("report.html", values).encode())
 
 
 def _totals(statistics: Statistics) -> list[tuple[str, int]]:
@@ -86,14 +87,18 @@ def _totals(statistics: Statistics) -> list[tuple[str, int]]:
     ]
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A draft that takes the place of `path` once it is written; an OSError names `path`."""
-    draft = path.with_name(f".{path.name}.new")
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that everybody may read, in place of an older one; an OSError names `path`."""
+    draft = f".{path.name}.new"
     try:
-        yield draft
-        draft.replace(path)
+        with drafts.opened_directory(path.parent.resolve()) as place:
+            drafts.remove(draft, place=place)
+            descriptor = drafts.open_new(draft, 0o644, place=place)
+            try:
+                drafts.write_all(descriptor, content)
+                os.rename(draft, path.name, src_dir_fd=place, dst_dir_fd=place)
+            finally:
+                os.close(descriptor)
+                drafts.remove(draft, place=place)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from None

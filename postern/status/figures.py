@@ -1,8 +1,8 @@
-"""A daemon's figures, as its metrics socket tells them, made fit to be read. Pure.
+"""A daemon's figures, as its metrics socket reports them, made readable. Pure.
 
-Names are not known here: whatever a daemon counts is shown with the words that it has for it. A
-histogram becomes its count and its percentiles, found in its buckets as Prometheus'
-`histogram_quantile` does: by a straight line between the bounds.
+No names are known here: a figure is shown with its own help text. A histogram becomes its count
+and its percentiles, computed from its buckets as Prometheus' `histogram_quantile` does: linearly
+between the bounds.
 """
 
 import math
@@ -16,27 +16,29 @@ PERCENTILES = (50, 95, 99)
 _ORDER = ("gauge", "counter", "histogram")
 
 
-class NoFigures(ValueError):  # noqa: N818 - says what is the matter
-    """The text is not what a metrics socket tells."""
+class NoFigures(ValueError):
+    """The text is not what a metrics socket reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A histogram: how many were observed, and below which value so many percent of them lie."""
+    """A histogram: how many were observed, and the values below which given shares of them lie."""
 
     count: int
     percentiles: Mapping[int, float]
-    """Infinite where they lie above the last bound; without any, where nothing was observed."""
+    """Infinite above the last bound; empty where nothing was observed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One value, or one spread, with what tells it from others of the name."""
+    """One value, or one spread, with the labels that tell it from others of the name."""
 
     name: str
     help: str
     labels: Mapping[str, str]
     value: float | Spread
+    is_count: bool = False
+    """Whether it only grows while the daemon runs, from 0."""
 
 
 def read(text: str) -> list[Figure]:
@@ -51,7 +53,7 @@ def read(text: str) -> list[Figure]:
 
 
 def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float:
-    """Below which value a share (0 to 1) of the observations lies.
+    """The value below which a share (0 to 1) of the observations lies.
 
     `buckets` are upper bounds and how many were at most that, both rising, the last one infinite;
     at least one observation. Infinite where it lies above the last finite bound.
@@ -68,7 +70,7 @@ def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float:
 
 
 def _is_birth(family: Metric) -> bool:
-    """Whether it says only since when another is counted: prometheus-client tells that as well."""
+    """Whether it is only the time since when another is counted, which prometheus-client adds."""
     return family.type == "gauge" and family.name.endswith("_created")
 
 
@@ -78,7 +80,13 @@ def _figures(family: Metric) -> Iterable[Figure]:
         return
     for sample in family.samples:
         if not sample.name.endswith("_created"):
-            yield Figure(family.name, family.documentation, sample.labels, sample.value)
+            yield Figure(
+                family.name,
+                family.documentation,
+                sample.labels,
+                sample.value,
+                family.type == "counter",
+            )
 
 
 def _spreads(family: Metric) -> Iterable[Figure]:

@@ -11,11 +11,11 @@ SECONDS = 3.0
 """For each step of the answer; a daemon that is well takes milliseconds."""
 MAX_OCTETS = 4 << 20
 _PATH = "/metrics"
-"""`relay.life.metrics.PATH`, said again: that module loads aiohttp, at a tenth of a second."""
+"""`relay.life.metrics.PATH`, repeated: that module loads the metrics library."""
 
 
-class Silent(Exception):  # noqa: N818 - says what is the matter
-    """A daemon has told nothing; the message says why, and what mends it."""
+class Silent(Exception):
+    """A part of the relay has not answered; the message says why."""
 
 
 class _OverUnix(http.client.HTTPConnection):
@@ -29,26 +29,20 @@ class _OverUnix(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(daemon: str, path: Path) -> list[Figure]:
-    """What a daemon tells at `path`; raises Silent."""
+def ask(path: Path) -> list[Figure]:
+    """The figures that a daemon reports at `path`; raises Silent."""
     try:
         return read(_fetched(path))
     except (http.client.HTTPException, UnicodeDecodeError, NoFigures):
-        reason = f"what answers at {path} is no metrics socket"
+        reason = f"{path} is not a metrics socket"
     except PermissionError:
-        reason = f"only root may ask at {path}: use sudo"
+        reason = f"only root may connect to {path}: use sudo"
     except (FileNotFoundError, NotADirectoryError):
-        reason = (
-            f"there is no {path}: start it (systemctl start {daemon}-metrics.socket {daemon}), "
-            "or name its metrics socket"
-        )
+        reason = f"there is no {path}: it has not been started"
     except ConnectionRefusedError:
-        reason = f"nobody listens at {path}: systemctl status {daemon} tells why"
+        reason = f"nothing listens at {path}"
     except TimeoutError:
-        reason = (
-            f"no answer at {path} within {SECONDS:g} s: it hangs, or cannot start; "
-            f"systemctl status {daemon} tells"
-        )
+        reason = f"no answer at {path} within {SECONDS:g} s: it hangs, or cannot start"
     except OSError as error:
         reason = f"{path}: {error.strerror or type(error).__name__}"
     raise Silent(reason)

@@ -1,15 +1,18 @@
-"""What is known of an address: nothing but what its mailbox' files tell."""
+"""What is known about an address: only what the files of its mailbox say."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from metadata.tokens.tokenset import CorruptTokens, TokenSet
 from postern.expiry.mailboxes import names
-from postern.expiry.maildir import contents, files, opened
+from postern.expiry.maildir import messages_in, opened
 from postern.expiry.rules import counted
+from postern.users.blocking import KEPT
+from relay.mailbox import drafts
 from relay.mailbox.directory import METADATA, Mailbox, Mailboxes
+
+MAX_TOKENS_OCTETS = 1 << 20
+"""Of a file of tokens that is read, as in the metadata service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Summary:
     state: str
     """`active`, `blocked`, `half-made` (no account), or `unreadable`."""
     last_login: str | None
-    """A day, `2026-11-24`; None where there is no account, or it cannot be read."""
+    """A day, `2026-11-24`; None if there is no account, or if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,64 +42,54 @@ class Details:
     """Devices that push wakes."""
 
 
-def summaries(mailboxes: Mailboxes) -> Iterator[Summary]:
-    """Every mailbox, one by one, in no order; raises OSError where they cannot be listed."""
-    for name in names(mailboxes.root, mailboxes.domain):
-        try:
-            yield summary(Mailbox(mailboxes.root / name))
-        except OSError:
-            yield Summary(name, "unreadable", None)
+def summaries(mailboxes: Mailboxes) -> list[Summary]:
+    """Every mailbox, sorted by address; raises OSError if they cannot be listed."""
+    return [_readable(mailboxes, name) for name in sorted(names(mailboxes.root, mailboxes.domain))]
+
+
+def _readable(mailboxes: Mailboxes, name: str) -> Summary:
+    try:
+        return summary(Mailbox(mailboxes.root / name))
+    except OSError:
+        return Summary(name, "unreadable", None)
 
 
 def summary(mailbox: Mailbox) -> Summary:
     """State and day of the last login; raises OSError.
 
-    The hash is not read: who looks on needs no secret, and brings no mailbox back that expires.
+    The hash is not read: no secret is needed here, and no mailbox that is about to expire is
+    brought back.
     """
-    login = mailbox.last_login()
+    name, login = mailbox.path.name, mailbox.last_login()
     if login is None:
-        return Summary(mailbox.path.name, "half-made", None)
-    state = "blocked" if mailbox.is_blocked() else "active"
-    return Summary(mailbox.path.name, state, time.strftime("%Y-%m-%d", time.gmtime(login)))
+        return Summary(name, "half-made", None)
+    day = time.strftime("%Y-%m-%d", time.gmtime(login))
+    if not mailbox.is_blocked():
+        return Summary(name, "active", day)
+    # An address that was blocked before anybody had it has no password, and no last login.
+    return Summary(name, "blocked", day if (mailbox.path / KEPT).exists() else None)
 
 
 def details(mailbox: Mailbox, quota: int) -> Details:
-    """All that can be told; raises OSError."""
+    """All that is known; raises OSError."""
     line = summary(mailbox)
-    messages = storage = on_disk = 0
-    for name, octets in _messages(mailbox.path):
-        messages += 1
-        storage += counted(name, octets)
-        on_disk += octets
+    messages = storage = on_disk = tokens = 0
+    with opened(str(mailbox.path)) as directory:
+        if directory is not None:
+            for each in messages_in(directory):
+                messages += 1
+                storage += counted(each.name, each.octets)
+                on_disk += each.octets
+            tokens = _tokens(directory)
     return Details(
-        line.address,
-        line.state,
-        line.last_login,
-        messages,
-        storage,
-        on_disk,
-        quota,
-        _tokens(mailbox.path / METADATA),
+        line.address, line.state, line.last_login, messages, storage, on_disk, quota, tokens
     )
 
 
-def _messages(path: Path) -> Iterator[tuple[str, int]]:
-    with opened(str(path)) as mailbox:
-        if mailbox is None:
-            return
-        for folder in contents(mailbox).folders:
-            for part in ("cur", "new"):
-                with opened(f"{folder}/{part}", mailbox) as directory:
-                    if directory is not None:
-                        yield from ((name, state.st_size) for name, state in files(directory))
-
-
-def _tokens(path: Path) -> int:
+def _tokens(mailbox: int) -> int:
+    now = int(time.time())
     try:
-        return len(TokenSet.parse(path.read_text(), _now()).valid(_now()))
-    except (FileNotFoundError, CorruptTokens, UnicodeDecodeError):
+        text = drafts.read_small(METADATA, MAX_TOKENS_OCTETS, place=mailbox).decode()
+        return len(TokenSet.parse(text, now).valid(now))
+    except (FileNotFoundError, drafts.NotRegular, drafts.TooLarge, CorruptTokens, UnicodeError):
         return 0
-
-
-def _now() -> int:
-    return int(time.time())

@@ -8,7 +8,7 @@ begin, any number of set and unset, then commit or roll back; ids are the client
 may be open at a time. So the machine keeps open transactions, and a caller sees a transaction
 only as one `Commit` event that carries its changes: what was rolled back never shows.
 
-The user of a command stands in the command itself (Dovecot >= 2.3.17) or, before that, in the
+The user of a command is in the command itself (Dovecot >= 2.3.17) or, before that, in the
 hello line. Source: Dovecot src/lib-dict/dict-client.h and dict-client.c of 2.3.19;
 captured from 2.3.19 and 2.4.1.
 """
@@ -23,6 +23,8 @@ MAX_OPEN = 256
 """Transactions open at a time on one connection."""
 MAX_CHANGES = 1024
 """Changes in one transaction."""
+MAX_OCTETS = 1 << 20
+"""Octets of keys and values in all open transactions of one connection."""
 MAJOR_VERSIONS = ("2", "3", "4")
 """What Dovecot speaks: 2 from 2.1 on; 3 from 2.3.17 on, which names the user in each command; 4 in
 2.4, where a transaction may also carry a time after which its values expire (always 0 here)."""
@@ -59,6 +61,11 @@ class Change:
 
     key: str
     value: str | None
+
+    @property
+    def size(self) -> int:
+        """What it counts for towards `MAX_OCTETS`, however empty it is."""
+        return 64 + len(self.key) + len(self.value or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class DictConnection:
         self._partial = bytearray()
         self._user: str | None = None
         self._open: dict[str, _Transaction] = {}
+        self._octets = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes; raises ProtocolError, after which the peer is lost."""
@@ -179,13 +187,18 @@ class DictConnection:
             raise ProtocolError("a change outside a transaction")
         if len(transaction.changes) >= MAX_CHANGES:
             raise ProtocolError(f"more than {MAX_CHANGES} changes in a transaction")
+        self._octets += change.size
+        if self._octets > MAX_OCTETS:
+            raise ProtocolError(f"more than {MAX_OCTETS} octets in open transactions")
         transaction.changes.append(change)
 
     def _take(self, identity: str) -> _Transaction:
         try:
-            return self._open.pop(identity)
+            done = self._open.pop(identity)
         except KeyError:
             raise ProtocolError("the end of a transaction that is not open") from None
+        self._octets -= sum(change.size for change in done.changes)
+        return done
 
     def _rollback(self, fields: list[str]) -> None:
         self._take(fields[0])

@@ -24,7 +24,7 @@ import uvloop
 
 from relay import log as logs
 from relay.config import Config, ConfigError, read_config
-from relay.life.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_unix
+from relay.life.sockets import FIRST_FD, SocketUnavailable, from_systemd, open_tcp, open_unix
 from relay.owner import Owner
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,14 @@ EXIT_FAILURE = 1
 GC_THRESHOLD = 10_000
 """Objects, in place of 700; they take a megabyte or two."""
 
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Those that have handlers."""
+
 Listeners = dict[str, socket.socket]
 Run = Callable[[Listeners, Config, asyncio.Event], Coroutine[Any, Any, None]]
 
 
-class Unstartable(Exception):  # noqa: N818 - says what is the matter
+class Unstartable(Exception):
     """The daemon cannot start; the message is for the operator and names the mend."""
 
 
@@ -68,7 +71,11 @@ def unix_listeners(
     listeners = from_systemd(os.environ)
     owner = owner_of(config)
     for name, path in paths.items():
-        if name in listeners or (path is None and name in optional):
+        if name in listeners:
+            if path is not None:
+                _warn_if_elsewhere(name, listeners[name], str(path))
+            continue
+        if path is None and name in optional:
             continue
         if path is None:
             raise Unstartable(f"no {name}: give --{name} PATH, or start from its systemd socket")
@@ -76,8 +83,30 @@ def unix_listeners(
     return listeners
 
 
+def tcp_listener(name: str, host: str, port: int) -> Listeners:
+    """A TCP port by its name, from systemd or opened here; raises SocketUnavailable."""
+    listeners = from_systemd(os.environ)
+    if not listeners:
+        return {name: open_tcp(host, port)}
+    if name in listeners:
+        _warn_if_elsewhere(name, listeners[name], f"{host}:{port}")
+    return listeners
+
+
+def _warn_if_elsewhere(name: str, listener: socket.socket, wanted: str) -> None:
+    """Say that a socket which was passed in, or kept by a reload, is not the configured one."""
+    if _where(listener) != wanted:
+        log.warning(
+            "%s listens on %s and not on %s: change its systemd socket, or restart; a reload "
+            "keeps sockets",
+            name,
+            _where(listener),
+            wanted,
+        )
+
+
 def owner_of(config: Config) -> Owner:
-    """The user that mailboxes belong to: the configured one as root, else ourselves."""
+    """Return the owner of mailboxes: the configured user where we run as root, else ourselves."""
     if os.geteuid() != 0:
         return Owner(os.geteuid(), os.getegid())
     try:
@@ -89,7 +118,11 @@ def owner_of(config: Config) -> Owner:
 def main(
     arguments: argparse.Namespace, listen: Callable[[Config], Listeners], run: Run, name: str
 ) -> int:
-    """Run a daemon until SIGTERM or SIGINT; the exit code for the process."""
+    """Run a daemon until SIGTERM or SIGINT. Return the process's exit code."""
+    # Signals wait wherever no handler is in place: before the loop runs, and from the end of one
+    # until the next, across exec, which keeps mask and pending signals (execve(2)). By default
+    # SIGHUP would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     logs.setup(arguments.log_level)
     # Each connection is a descriptor; the soft limit is for programs that use select(2).
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -111,22 +144,24 @@ def main(
 
 
 def _collect_seldom() -> None:
-    """Let the garbage collector look at what comes and goes, and seldom: a twentieth of the time.
+    """Collect rarely, and only young objects: collection took 5 % of the CPU.
 
-    What has been imported stays; most of what a request leaves behind goes without a collector.
+    Imported modules stay, and reference counts free most of what a request leaves behind.
     """
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
 
 
 async def _supervise(name: str, listeners: Listeners, path: Path, config: Config, run: Run) -> bool:
-    """Run until a signal ends it; whether it is to begin again, which SIGHUP asks for."""
+    """Run until a signal ends it. Return whether to begin again, which SIGHUP asks for."""
     shutdown, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    logs.setup_loop(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, shutdown.set)
+        loop.add_signal_handler(number, _end, reload, shutdown)
     loop.add_signal_handler(signal.SIGHUP, _reload, path, reload, shutdown)
-    # The sockets listen already: whoever connects before the first accept waits, unrefused.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    # The sockets listen already: clients that connect before the first accept wait in the backlog.
     task = loop.create_task(run(listeners, config, shutdown))
     watchdog = loop.create_task(_watchdog())
     log.info("%s is up on %s", name, ", ".join(f"{n} {_where(s)}" for n, s in listeners.items()))
@@ -140,11 +175,24 @@ async def _supervise(name: str, listeners: Listeners, path: Path, config: Config
     finally:
         watchdog.cancel()
         log.info("%s has ended", name)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if reload.is_set() else {signal.SIGHUP})
+    if reload.is_set():
+        # A signal that came before may still be on its way to its handler.
+        for _ in range(3):
+            await asyncio.sleep(0)
     return reload.is_set()
+
+
+def _end(reload: asyncio.Event, shutdown: asyncio.Event) -> None:
+    """End, also where a reload is under way: the later wish counts."""
+    reload.clear()
+    shutdown.set()
 
 
 def _reload(path: Path, reload: asyncio.Event, shutdown: asyncio.Event) -> None:
     """Begin again if the configuration can be read; else go on with the one that is in force."""
+    if shutdown.is_set():
+        return  # it is about to end, or to read the configuration anyway
     try:
         read_config(path)
     except ConfigError as error:
@@ -162,8 +210,8 @@ def _reloading() -> str:
 def _begin_again(listeners: Listeners) -> NoReturn:
     """Become a new process of the same command, in the same pid and with the same sockets.
 
-    What was under way is finished, and who connected meanwhile waits in a socket that was never
-    closed. So a new configuration needs no code that changes objects in flight.
+    Work under way has been finished, and new connections wait in the backlog of a socket that was
+    never closed. So a new configuration needs no code that changes objects in flight.
     """
     clear = FIRST_FD + len(listeners)
     high = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, clear) for s in listeners.values()]
@@ -176,7 +224,7 @@ def _begin_again(listeners: Listeners) -> NoReturn:
 
 
 async def _watchdog() -> None:
-    """Tell systemd that the loop turns, twice in each WatchdogSec= (sd_watchdog_enabled(3))."""
+    """Report to systemd that the loop turns, twice per WatchdogSec= (sd_watchdog_enabled(3))."""
     period = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     while period:
         notify("WATCHDOG=1")

@@ -24,12 +24,12 @@ _KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_inf
 may be systemd's, which would go on listening where nobody finds it."""
 
 
-class SocketUnavailable(Exception):  # noqa: N818 - says what is the matter
-    """A listening socket cannot be had; the message names it and the mend."""
+class SocketUnavailable(Exception):
+    """A listening socket is not available; the message names it and the mend."""
 
 
 def from_systemd(environ: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets that systemd passes, by name (`FileDescriptorName=`); none: an empty dict.
+    """Return the sockets that systemd passes, by name (`FileDescriptorName=`).
 
     The variables are removed, so that no child takes the sockets for its own.
     """
@@ -99,9 +99,13 @@ def _remove_stale(path: Path) -> None:
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # connect(2) on a unix socket never takes time but for a full backlog, which is EAGAIN then.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
+        except BlockingIOError:
+            raise OSError(errno.EADDRINUSE, "another process hangs there; end it first") from None
     raise OSError(errno.EADDRINUSE, "another process answers there; stop it first")

@@ -7,11 +7,12 @@ VENV=$REPO/.venv
 # What a relay and its sandbox are made of.
 RELAY_PACKAGES=(
   postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua lua-socket
-  openssl ca-certificates
+  ca-certificates
 )
 
-# What the tests need beyond that: systemd-analyze, which reads the units.
-TEST_PACKAGES=(systemd gnupg)
+# What the tests need beyond that: systemd-analyze, which reads the units, and what makes Debian
+# hosts, boots them in containers and gives them certificates.
+TEST_PACKAGES=(systemd gnupg debootstrap systemd-container openssl)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.figures import Target, Verdict, figures, percentile
+from bench.figures import Target, Verdict, figures, medians, percentile, ratio
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,24 @@ def test_a_target_is_reached_at_its_limit(
     target: Target, measured: float | None, reached: bool | None
 ) -> None:
     assert Verdict(target=target, measured=measured).reached is reached
+
+
+def test_medians_are_taken_figure_by_figure() -> None:
+    rounds = [
+        figures([0.001 * n] * 2, size=1, seconds=seconds, cpu=0.002, own=0)
+        for n, seconds in ((1, 3.0), (2, 1.0), (9, 2.0))
+    ]
+    middle = medians(rounds)
+    assert middle.p50_ms == pytest.approx(2)
+    assert middle.messages_per_s == pytest.approx(1)
+    assert middle.cpu_ms == pytest.approx(1)
+
+
+def test_a_ratio_is_of_medians_and_its_range_of_rounds() -> None:
+    compared = ratio([1.0, 2.0, 9.0], [4.0, 4.0, 3.0])
+    assert compared == (0.5, 0.25, 3.0)
+
+
+def test_rounds_without_a_counterpart_have_no_ratio() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        ratio([1.0, 2.0], [1.0])

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.filter import grid
+from bench.base import base_checkout
+from bench.filter import grid, versus
+from bench.filter import run as filtering
 from bench.filter.messages import SENDER, message
 from bench.filter.stand import Stand, arrived, stand
 from bench.problem import BenchProblem
 from bench.process import Meter
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
+from filtermail.gate.trial import Trial
 from relay.address import Address
 
 pytestmark = pytest.mark.slow
@@ -33,7 +35,7 @@ def place() -> Iterator[Stand]:
 def test_a_message_is_of_its_size_and_passes_the_gate(size: int) -> None:
     letter = message(size)
     assert size * 0.95 < len(letter) <= size
-    gate = Message(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, size)
+    gate = Trial(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, size)
     assert gate.feed(letter + b".\r\n") == letter
     assert gate.ended
 
@@ -70,6 +72,32 @@ def test_the_sink_counts_whole_messages_however_they_come(place: Stand) -> None:
         assert arrived(sink) == (sent.messages, sent.messages * letter)
 
 
+def test_a_load_in_turns_counts_each_target_alone(place: Stand) -> None:
+    size = grid.SIZES["1.5KB"]
+    with place.sink() as one, place.sink() as other:
+        options = {"at_a_time": 2, "seconds": 0.4, "turns": 4}
+        figures = place.load_in_turns(size, [one, other], **options)
+        for sink, sent in zip((one, other), figures, strict=True):
+            assert arrived(sink)[0] == sent.messages >= 8
+            assert sent.cpu_ms > 0
+
+
+def test_each_round_has_both_checkouts_and_the_sink(place: Stand, tmp_path: Path) -> None:
+    base = base_checkout("HEAD", tmp_path)
+    measured = versus.measure(place, base, "1.5KB", seconds=0.2, rounds=2)
+    assert len(measured.here) == len(measured.base) == len(measured.alone) == 2
+    for passage in (*measured.here, *measured.base):
+        assert 5 < passage.idle <= passage.peak
+        assert passage.figures.messages >= grid.COMPARED
+    # Wide, because a machine that is busy must not fail it; a wrong process would be far off.
+    assert 0.2 < measured.cpu.of_medians < 5
+    run = filtering.Result(base=base.name, versus=[measured], rows=[], beside=None, chains=[])
+    targets, ratios, sides = run.tables()
+    assert len(targets.rows) == len(run.verdicts())
+    assert [row[0] for row in ratios.rows] == ["1.5KB"]
+    assert [row[1] for row in sides.rows] == ["this checkout", base.name, "sink alone"]
+
+
 def test_the_pass_through_proxy_passes_all(place: Stand) -> None:
     with place.sink() as sink, place.forwarder(sink.port) as forwarder:
         sent = place.load(grid.SIZES["1MB"], forwarder, at_a_time=4, seconds=0.2)
@@ -91,20 +119,23 @@ def test_the_meter_sees_what_a_process_takes() -> None:
         process.communicate(b"\n")
 
 
-def test_the_command_tells_figures_and_targets_as_json() -> None:
+def test_the_command_prints_figures_and_targets_as_json() -> None:
+    options = ["--quick", "--only", "1.5KB", "--base", "HEAD", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "filter", "--quick", "--only", "1.5KB", "--json"],
+        [sys.executable, "-m", "bench", "filter", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     told = json.loads(done.stdout)
-    (row,) = told["rows"]
-    assert row["filtered"]["messages"] > 0
-    measured = {target["target"]["what"]: target["reached"] for target in told["targets"]}
-    assert measured["CPU a message of 1.5 KB"] in (True, False)
-    assert measured["CPU a message of 30 MB"] is None
+    (versus,) = told["versus"]
+    assert len(versus["here"]) == len(versus["base"]) == len(versus["alone"]) == 3
+    assert all(passage["figures"]["messages"] > 0 for passage in versus["here"] + versus["base"])
+    reached = {target["target"]["what"]: target["reached"] for target in told["targets"]}
+    assert reached["CPU of 1.5KB, of the base's"] in (True, False)
+    assert reached["CPU of 30MB, of the base's"] is None
+    assert told["base"].startswith("base ")
     assert told["circumstances"]["commit"]
 
 

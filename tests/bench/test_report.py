@@ -11,15 +11,16 @@ TABLE = Table("Sizes", ("size", "ms"), [["1 KB", "2.00"], ["1 MB", "30.0"]])
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.0, "0.00"),
-        (0.456, "0.46"),
+        (0.0, "0"),
+        (0.4562, "0.456"),
+        (0.979, "0.979"),
         (9.99, "9.99"),
         (45.67, "45.7"),
         (100, "100"),
         (1234.5, "1,234"),
     ],
 )
-def test_numbers_have_three_digits_that_count(value: float, expected: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, expected: str) -> None:
     assert number(value) == expected
 
 
@@ -29,7 +30,7 @@ def test_a_table_in_markdown() -> None:
     )
 
 
-def test_targets_tell_limit_measurement_and_outcome() -> None:
+def test_targets_show_limit_measurement_and_outcome() -> None:
     verdicts = [
         Verdict(target=Target(what="CPU", unit="ms", at_most=0.6), measured=0.5),
         Verdict(target=Target(what="rate", unit="", at_least=1 / 3), measured=0.25),
@@ -37,8 +38,8 @@ def test_targets_tell_limit_measurement_and_outcome() -> None:
         Verdict(target=Target(what="lookups", unit="", at_least=12_000), measured=12_345),
     ]
     assert targets_table(verdicts).rows == [
-        ["CPU", "≤ 0.6 ms", "0.50 ms", "reached"],
-        ["rate", "≥ 0.33", "0.25", "missed"],
+        ["CPU", "≤ 0.6 ms", "0.500 ms", "reached"],
+        ["rate", "≥ 0.33", "0.250", "missed"],
         ["peak", "≤ 12 MB", "–", "not measured"],
         ["lookups", "≥ 12,000", "12,345", "reached"],
     ]

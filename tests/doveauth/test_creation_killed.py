@@ -17,13 +17,12 @@ FIRST = "{SHA512-CRYPT}$6$salt$first"
 CALLS = "mkdir open write close utime fsync link unlink chown"
 CREATION = """
 from pathlib import Path
-from relay.mailbox.directory import Mailbox, Owner, create_all
+from relay.mailbox.directory import Mailbox, Owner
 
 def work(step):
-    # They are made together, as those who come at the same time are.
-    paths = [Path(sys.argv[3], f"{kind}-{step:04}@example.org") for kind in "abc"]
-    accounts = [(Mailbox(path), sys.argv[4]) for path in paths]
-    create_all(accounts, Owner(os.geteuid(), os.getegid()), 0)
+    for kind in "abc":
+        mailbox = Mailbox(Path(sys.argv[3], f"{kind}-{step:04}@example.org"))
+        mailbox.create(sys.argv[4], Owner(os.geteuid(), os.getegid()), 0)
 """
 
 
@@ -35,7 +34,7 @@ def test_killed_at_any_step_it_is_whole_or_no_account_and_the_next_login_complet
     states = set()
     for step in range(killed + 1):
         mailboxes = [Mailbox(tmp_path / f"{kind}-{step:04}@example.org") for kind in "abc"]
-        held = [mailbox.password_hash() for mailbox in mailboxes]
+        held = [mailbox.recover_and_read() for mailbox in mailboxes]
         assert set(held) <= {None, FIRST}
         assert not any(mailbox.is_blocked() for mailbox in mailboxes)
         made = [mailbox.create(HASH, OWNER, DAY) for mailbox in mailboxes]
@@ -74,7 +73,7 @@ def test_a_full_disk_leaves_no_account_and_none_without_its_hash(small_disk: Pat
     mailbox = Mailbox(small_disk / "someone12@example.org")
     with pytest.raises(OSError, match="No space left"):
         mailbox.create(HASH, OWNER, DAY)
-    assert mailbox.password_hash() is None
+    assert mailbox.recover_and_read() is None
     assert not mailbox.is_blocked()
     ballast.unlink()
     assert mailbox.create(HASH, OWNER, DAY) == HASH

@@ -12,6 +12,8 @@ import pytest
 
 from postern.host import dovecot
 from postern.host.rendering import render
+from relay.mailbox.directory import prepare_root
+from relay.owner import Owner
 from tests.support import DEADLINE, Daemon, daemon, poll
 
 pytestmark = pytest.mark.e2e
@@ -32,12 +34,16 @@ auth_failure_delay = 0
 auth_username_format = %Lu
 mail_location = maildir:~/Maildir
 passdb {{
-  driver = dict
-  args = {dir}/auth.conf
+  driver = lua
+  args = file={dir}/doveauth.lua blocking=yes
 }}
 userdb {{
-  driver = dict
-  args = {dir}/auth.conf
+  driver = lua
+  args = file={dir}/doveauth.lua blocking=yes
+}}
+service auth-worker {{
+  user = dovecot
+  extra_groups = {group}
 }}
 service anvil {{
   chroot =
@@ -65,16 +71,10 @@ mail_path = ~/Maildir
 passdb doveauth {{
   driver = lua
   lua_file = {dir}/doveauth.lua
-  lua_settings {{
-    socket = {dir}/lookups
-  }}
 }}
 userdb doveauth {{
   driver = lua
   lua_file = {dir}/doveauth.lua
-  lua_settings {{
-    socket = {dir}/lookups
-  }}
 }}
 service auth-worker {{
   user = dovecot
@@ -90,24 +90,15 @@ service stats {{
   chroot =
 }}
 """
-AUTH_CONF = """
-uri = proxy:{dir}/auth:auth
-password_key = passdb/%Ew"%Eu"%r
-user_key = userdb/%Eu
-iterate_prefix = userdb/
-iterate_disable = no
-default_pass_scheme = plain
-"""
 
 
 def configuration(directory: Path) -> dict[str, str]:
     """What the Dovecot that is installed reads, by file name."""
-    if dovecot.installed() == "2.3":
-        texts = {"dovecot.conf": DOVECOT_2_3, "auth.conf": AUTH_CONF}
-    else:
-        texts = {"dovecot.conf": DOVECOT_2_4}
-    files = {name: text.format(dir=directory, group=MAIL_USER) for name, text in texts.items()}
-    return files | {"doveauth.lua": render("dovecot-2.4/doveauth.lua", {})}
+    text = DOVECOT_2_3 if dovecot.installed() == "2.3" else DOVECOT_2_4
+    return {
+        "dovecot.conf": text.format(dir=directory, group=MAIL_USER),
+        "doveauth.lua": render("doveauth.lua", {"lookups_socket": directory / "lookups"}),
+    }
 
 
 class Relay:
@@ -116,6 +107,7 @@ class Relay:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.mailboxes = directory / "mail"
+        self.was_killed = False
         for name, text in configuration(directory).items():
             (directory / name).write_text(text)
 
@@ -153,13 +145,16 @@ class Relay:
     def doveauth(self, **changes: str) -> Iterator[Daemon]:
         """A running doveauth; `changes` are keys of its configuration."""
         self._configure(**changes)
+        if not self.mailboxes.exists():
+            prepare_root(self.mailboxes, Owner.named(MAIL_USER))
         arguments = ["-m", "doveauth", "--config", str(self._directory / "chatmail.ini")]
-        for name in ("auth", "last-login", "lookups"):
+        for name in ("last-login", "lookups"):
             arguments += [f"--{name}-socket", str(self._directory / name)]
         with daemon(arguments) as running:
             running.wait_for_log("doveauth is up")
             yield running
-            assert running.terminate() == 0
+            if not self.was_killed:
+                assert running.terminate() == 0
             assert "Traceback" not in running.log
             assert "someone" not in running.log
 
@@ -269,7 +264,7 @@ def test_a_disk_in_trouble_is_a_temporary_failure(relay: Relay) -> None:
         relay.mailboxes.rename(relay.mailboxes.with_name("aside"))
         relay.mailboxes.write_text("no directory any more")
         assert relay.login(NAME, PASSWORD) == "later"
-        running.wait_for_log("the mailboxes cannot be read or written: Not a directory")
+        running.wait_for_log(".postern is missing: mount the disk of the mailboxes")
         relay.mailboxes.unlink()
         relay.mailboxes.with_name("aside").rename(relay.mailboxes)
         assert relay.login(NAME, PASSWORD) == "ok"
@@ -305,14 +300,11 @@ def test_no_trouble_is_remembered_as_a_wrong_password(files: Relay, trouble: str
         if trouble == "away":
             assert files.login(NAME, PASSWORD) == "later"
         elif trouble == "disk":
-            files.mailboxes.mkdir()
             with files.doveauth():
-                # It has looked at its directory by the time that it answers.
                 assert files.login("x@example.org", PASSWORD) == "wrong"
-                files.mailboxes.rmdir()
-                files.mailboxes.write_text("no directory any more")
+                files.mailboxes.rename(files.mailboxes.with_name("elsewhere"))
                 assert files.login(NAME, PASSWORD) == "later"
-                files.mailboxes.unlink()
+                files.mailboxes.with_name("elsewhere").rename(files.mailboxes)
         else:
             with files.doveauth(min_free_disk_space="1000T"):
                 assert files.login(NAME, PASSWORD) == "later"
@@ -353,7 +345,7 @@ def test_a_hostile_name_makes_nothing(relay: Relay, name: str) -> None:
         assert relay.login(NAME, PASSWORD) == "ok"
         assert relay.login(name, PASSWORD) != "ok"
         assert relay.doveadm("user", name).returncode != 0
-    assert [path.name for path in relay.mailboxes.iterdir()] == [NAME]
+    assert sorted(path.name for path in relay.mailboxes.iterdir()) == [".postern", NAME]
 
 
 def test_a_temporary_failure_leaves_no_password_in_dovecots_log(relay: Relay) -> None:
@@ -362,3 +354,29 @@ def test_a_temporary_failure_leaves_no_password_in_dovecots_log(relay: Relay) ->
     log = (relay._directory / "dovecot.log").read_text()
     assert PASSWORD not in log
     assert "with everything" not in log
+
+
+SECRET = "SECRETPASSWORD1"
+
+
+@pytest.mark.parametrize("how", ["down", "killed", "hung"])
+def test_a_crash_of_doveauth_leaves_no_password_in_any_log(relay: Relay, how: str) -> None:
+    if how == "down":
+        assert relay.login(NAME, SECRET, "192.0.2.77") == "later"
+    else:
+        with ThreadPoolExecutor(4) as clients, relay.doveauth() as running:
+            assert relay.login(OTHER, SECRET) == "ok"
+            running.process.send_signal(signal.SIGSTOP)
+            pending = [clients.submit(relay.login, NAME, SECRET, "192.0.2.77") for _ in range(4)]
+            if how == "killed":
+                # Dovecot has asked by now.
+                time.sleep(2)
+                running.process.kill()
+            assert [each.result() for each in pending] == ["later"] * 4
+            if how == "hung":
+                running.process.send_signal(signal.SIGCONT)
+            else:
+                relay.was_killed = True
+    logs = [path.read_text() for path in relay._directory.glob("*.log")]
+    assert any("doveauth does not answer now" in text for text in logs)
+    assert not any(SECRET in text for text in logs)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.invitations import ADMISSION_SECONDS, FILE, Invitations
+from doveauth.invitations import ADMISSION_SECONDS, FILE, Invitations, Redemption
 from relay.owner import Owner
 from tests.support import fill
 
@@ -26,7 +26,11 @@ def invitations(tmp_path: Path) -> Invitations:
 
 def test_one_is_good_as_often_as_it_says(invitations: Invitations) -> None:
     _, token = invitations.create(2, None, "for friends")
-    assert [invitations.redeem(token, f"a{n}@x", "p", NOW) for n in range(3)] == [True, True, False]
+    assert [invitations.redeem(token, f"a{n}@x", "p", NOW) for n in range(3)] == [
+        Redemption.GRANTED,
+        Redemption.GRANTED,
+        Redemption.INVALID,
+    ]
     (left,) = invitations.all()
     assert (left.label, left.uses, left.uses_left, left.expires) == ("for friends", 2, 0, None)
 
@@ -40,7 +44,7 @@ def test_of_a_crowd_exactly_so_many_succeed(invitations: Invitations, tmp_path: 
             pool.submit(stores[n % 2].redeem, token, f"a{n}@example.org", "p", NOW)
             for n in range(100)
         ]
-    assert [each.result() for each in asked].count(True) == 7
+    assert [each.result() for each in asked].count(Redemption.GRANTED) == 7
     assert [invitations.admits(f"a{n}@example.org", "p", NOW) for n in range(100)].count(True) == 7
 
 
@@ -48,7 +52,7 @@ def test_of_a_crowd_exactly_so_many_succeed(invitations: Invitations, tmp_path: 
 def test_a_guess_is_worth_nothing(invitations: Invitations, wrong: str) -> None:
     _, token = invitations.create(1, None, "")
     for guess in (wrong, token[:-1], token + "x", token.swapcase()):
-        assert not invitations.redeem(guess, ADDRESS, PASSWORD, NOW)
+        assert invitations.redeem(guess, ADDRESS, PASSWORD, NOW) is Redemption.INVALID
     assert not invitations.admits(ADDRESS, PASSWORD, NOW)
     assert invitations.all()[0].uses_left == 1
 
@@ -59,7 +63,7 @@ def test_half_a_guess_is_worth_nothing_either(invitations: Invitations, tmp_path
         # Whoever finds the row, as its index tells how fast, still has to know the other half.
         database.execute("UPDATE invitations SET verifier = zeroblob(16)")
         database.commit()
-    assert not invitations.redeem(token, ADDRESS, PASSWORD, NOW)
+    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW) is Redemption.INVALID
     assert invitations.all()[0].uses_left == 1
 
 
@@ -83,7 +87,7 @@ def test_a_full_disk_spends_no_use(small_disk: Path) -> None:
             attempt()
     assert [each.uses_left for each in invitations.all()] == [2]
     ballast.unlink()
-    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW)
+    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW) is Redemption.GRANTED
 
 
 KILLED = """
@@ -147,21 +151,33 @@ def test_killed_at_any_statement_a_use_is_spent_on_a_login_or_not_at_all(
 def test_an_expired_or_revoked_one_is_worth_nothing(invitations: Invitations) -> None:
     _, expired = invitations.create(1, NOW, "")
     identity, revoked = invitations.create(1, NOW + 1, "")
-    assert not invitations.redeem(expired, ADDRESS, PASSWORD, NOW)
+    assert invitations.redeem(expired, ADDRESS, PASSWORD, NOW) is Redemption.INVALID
     assert invitations.revoke(identity)
     assert not invitations.revoke(identity)
-    assert not invitations.redeem(revoked, ADDRESS, PASSWORD, NOW)
+    assert invitations.redeem(revoked, ADDRESS, PASSWORD, NOW) is Redemption.INVALID
 
 
 def test_an_admission_is_for_one_login_once_and_for_a_day(invitations: Invitations) -> None:
     _, token = invitations.create(2, None, "")
-    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW)
+    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW) is Redemption.GRANTED
     assert invitations.admits(ADDRESS, PASSWORD, NOW)
     assert not invitations.admits(ADDRESS, PASSWORD + "x", NOW)
     assert not invitations.admits("another12@example.org", PASSWORD, NOW)
     assert not invitations.admits(ADDRESS, PASSWORD, NOW + ADMISSION_SECONDS)
     invitations.used(ADDRESS)
     assert not invitations.admits(ADDRESS, PASSWORD, NOW)
+
+
+def test_a_promise_is_never_overwritten(invitations: Invitations) -> None:
+    _, token = invitations.create(3, None, "")
+    assert invitations.redeem(token, ADDRESS, PASSWORD, NOW) is Redemption.GRANTED
+    assert invitations.redeem(token, ADDRESS, "another", NOW) is Redemption.PROMISED
+    assert invitations.admits(ADDRESS, PASSWORD, NOW)
+    assert invitations.all()[0].uses_left == 2
+    # Nobody came for it in a day.
+    later = NOW + ADMISSION_SECONDS
+    assert invitations.redeem(token, ADDRESS, "another", later) is Redemption.GRANTED
+    assert invitations.admits(ADDRESS, "another", later)
 
 
 def test_neither_token_nor_password_is_in_the_file(

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.daemon import AUTH, LAST_LOGIN, run
-from relay.config import read_config
-from relay.life.sockets import open_unix
 from relay.mailbox.directory import DAY
-from tests.support import DEADLINE, dict_client
+from tests.doveauth.relays import Relay
 
 pytestmark = pytest.mark.slow
 DOMAIN = "example.org"
@@ -56,23 +53,12 @@ def postern(relay: Path, *words: str) -> str:
 
 
 async def test_all_are_listed_while_others_log_in(relay: Path, socket_dir: Path) -> None:
-    shutdown = asyncio.Event()
-    listeners = {each: open_unix(socket_dir / each) for each in (AUTH, LAST_LOGIN)}
-    task = asyncio.create_task(run(listeners, read_config(relay / "chatmail.ini"), shutdown))
-    try:
-        async with dict_client(socket_dir / AUTH) as doveadm, dict_client(socket_dir / AUTH) as one:
-            await doveadm.send(b"I0\t0\tshared/userdb/\t*\n")
-            for number in range(0, ACCOUNTS, ACCOUNTS // 100):
-                answer = await one.ask(f'Lshared/passdb/password1"{name(number)}'.encode())
-                assert json.loads(answer[1:])["addr"] == name(number)
-            rows = set()
-            while (line := await doveadm.line()) != b"\n":
-                rows.add(line)
-        assert len(rows) == ACCOUNTS
-    finally:
-        shutdown.set()
-        async with asyncio.timeout(DEADLINE):
-            await task
+    doveauth = Relay(socket_dir, f"mailboxes_dir = {relay}/mail\n")
+    async with doveauth.running():
+        listing = asyncio.create_task(doveauth.users())
+        for number in range(0, ACCOUNTS, ACCOUNTS // 100):
+            assert (await doveauth.login(name(number))).fields["addr"] == name(number)
+        assert len(set((await listing).text.splitlines())) == ACCOUNTS
 
 
 def test_the_operators_commands_know_all(relay: Path) -> None:

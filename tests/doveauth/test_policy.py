@@ -52,12 +52,7 @@ GOOD = "password1"
 )
 def test_a_new_name_and_its_password(local: str, password: str, reason: Refusal | None) -> None:
     address = Address.parse(f"{local}@example.org")
-    assert refusal(address, password, RULES, closed=False) is reason
-
-
-def test_a_closed_relay_makes_nobody_however_good_the_name() -> None:
-    address = Address.parse("abcdefghi@example.org")
-    assert refusal(address, GOOD, RULES, closed=True) is Refusal.CLOSED
+    assert refusal(address, password, RULES) is reason
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
@@ -65,16 +60,7 @@ def test_a_reserved_name_can_be_written_and_is_nobodys(name: str) -> None:
     address = Address.parse(f"{name}@example.org")
     assert address.local == name
     wide = replace(RULES, username_min_length=1, username_max_length=64)
-    assert refusal(address, GOOD, wide, closed=False) is Refusal.RESERVED
-
-
-@pytest.mark.parametrize(
-    ("registration", "reason"), [("open", None), ("invite", None), ("closed", Refusal.CLOSED)]
-)
-def test_registration(registration: str, reason: Refusal | None) -> None:
-    rules = replace(RULES, registration=registration)
-    address = Address.parse("abcdefghi@example.org")
-    assert refusal(address, GOOD, rules, closed=False) is reason
+    assert refusal(address, GOOD, wide) is Refusal.RESERVED
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from doveauth.policy import Resources
-from doveauth.resources import FRESH_SECONDS, Gauge, read_resources
+from doveauth.resources import FRESH_SECONDS, Gauge, ResourcesUnreadable, read_resources
 
 
 def test_the_reading_is_this_machines(tmp_path: Path) -> None:
@@ -28,3 +30,14 @@ def test_a_reading_is_used_for_a_moment_and_then_taken_again() -> None:
     now[0] += FRESH_SECONDS
     assert gauge().load == 2
     assert taken == [100.0, 100.0 + FRESH_SECONDS]
+
+
+def test_what_cannot_be_read_is_named_with_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(ResourcesUnreadable) as raised:
+        read_resources(tmp_path, tmp_path / "meminfo")
+    assert raised.value.strerror == (
+        f"{tmp_path}/meminfo cannot be read: No such file or directory; "
+        "where ProcSubset=pid hides it, remove that from the unit"
+    )
+    with pytest.raises(ResourcesUnreadable, match=r"nowhere cannot be read: .*see mailboxes_dir"):
+        read_resources(tmp_path / "nowhere")

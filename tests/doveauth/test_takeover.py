@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import os
-import pwd
 import subprocess
 import sys
 import time
@@ -12,34 +11,31 @@ from pathlib import Path
 
 import pytest
 
-from doveauth.daemon import AUTH, LAST_LOGIN, run
 from doveauth.hashing import hash_password
-from metadata.tokens.files import TokenStore
-from relay.config import Config, read_config
-from relay.life.sockets import open_unix
-from relay.mailbox.directory import DAY, Mailboxes
+from metadata.tokens.files import FileTokenStore
+from relay.mailbox.directory import DAY, MARK, Mailboxes
 from relay.owner import Owner
-from tests.support import DEADLINE, dict_client
+from tests.doveauth.relays import Relay
 
 DOMAIN = "example.org"
 PASSWORD = "a password of old"
 TOKENS = ["openpgp:Zm9v", "openpgp:YmFy"]
 
 
-@pytest.fixture
-def config(socket_dir: Path) -> Config:
-    """An existing relay's chatmail.ini, with keys that mean nothing to us any more."""
-    path = socket_dir / "chatmail.ini"
-    path.write_text(
-        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {socket_dir}/mail\n"
-        f"mailboxes_user = {pwd.getpwuid(os.geteuid()).pw_name}\n"
-        "max_user_send_per_minute = 60\nmax_mailbox_size = 500M\nmax_message_size = 31457280\n"
-        "delete_mails_after = 20\ndelete_large_after = 7\ndelete_inactive_users_after = 90\n"
-        "username_min_length = 9\nusername_max_length = 9\npassword_min_length = 9\n"
-        "passthrough_senders =\npassthrough_recipients = echo@example.org\n"
-        f"nocreate_path = {socket_dir}/nocreate\n"
-    )
-    return read_config(path)
+EXISTING = """\
+max_user_send_per_minute = 60
+max_mailbox_size = 500M
+max_message_size = 31457280
+delete_mails_after = 20
+delete_large_after = 7
+delete_inactive_users_after = 90
+username_min_length = 9
+username_max_length = 9
+password_min_length = 9
+passthrough_senders =\x20
+passthrough_recipients = echo@example.org
+"""
+"""An existing relay's chatmail.ini, with keys that have no effect any more."""
 
 
 def account(root: Path, local: str, *, idle_days: int, tokens: object) -> Path:
@@ -62,50 +58,38 @@ def account(root: Path, local: str, *, idle_days: int, tokens: object) -> Path:
     return path
 
 
-async def lookup(config: Config, directory: Path, names: list[str]) -> list[bytes]:
-    """Log in with each name, as Dovecot asks."""
-    shutdown = asyncio.Event()
-    listeners = {name: open_unix(directory / name) for name in (AUTH, LAST_LOGIN)}
-    task = asyncio.create_task(run(listeners, config, shutdown))
-    try:
-        async with dict_client(directory / AUTH) as client:
-            return [
-                await client.ask(f'Lshared/passdb/{PASSWORD}"{name}"\t{name}'.encode())
-                for name in names
-            ]
-    finally:
-        shutdown.set()
-        async with asyncio.timeout(DEADLINE):
-            await task
-
-
 @pytest.mark.slow
 async def test_everybody_logs_in_tokens_work_and_expiry_works(
-    socket_dir: Path, config: Config
+    socket_dir: Path,
 ) -> None:
-    root, now = socket_dir / "mail", int(time.time())
+    relay = Relay(socket_dir, EXISTING, prepared=False)
+    root, now = relay.mail, int(time.time())
     active = account(root, "active001", idle_days=3, tokens={TOKENS[0]: now, TOKENS[1]: now - DAY})
     older = account(root, "olderform", idle_days=10, tokens=TOKENS)
     gone = account(root, "longgone1", idle_days=200, tokens={})
     before = {path: (path / "password").read_text() for path in (active, older)}
 
-    answers = await lookup(config, socket_dir, [active.name, older.name])
+    async with relay.running():
+        # Nobody has said yet that this is the disk of the mailboxes.
+        assert (await relay.login(active.name, PASSWORD)).status == 503
+        (root / MARK).touch()
+        answers = [await relay.login(path.name, PASSWORD) for path in (active, older)]
     for path, answer in zip((active, older), answers, strict=True):
-        told = json.loads(answer[1:])
+        told = answer.fields
         assert (told["home"], told["password"]) == (str(path), before[path])
         # What Dovecot does with the two.
         salt = told["password"].split("$")[2]
         assert hash_password(PASSWORD, salt) == told["password"]
 
-    store = TokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
+    store = FileTokenStore(Mailboxes(root, DOMAIN), Owner(os.geteuid(), os.getegid()))
     assert list(await store.valid(active.name, now)) == TOKENS
     assert list(await store.valid(older.name, now)) == TOKENS
-    await store.add(older.name, "openpgp:bmV3", now)
+    await store.add(older.name, ["openpgp:bmV3"], now)
     assert list(await store.valid(older.name, now)) == [*TOKENS, "openpgp:bmV3"]
-    store.close()
+    await store.close()
 
     command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
-    command += ["--config", str(socket_dir / "chatmail.ini")]
+    command += ["--config", str(relay.config_path)]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not gone.exists()

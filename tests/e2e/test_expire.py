@@ -26,7 +26,8 @@ pytestmark = pytest.mark.e2e
 def expiring(sandbox: Sandbox) -> Iterator["subprocess.Popen[str]"]:
     """A run that removes, under way."""
     command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
-    command += ["--config", str(sandbox.layout.config)]
+    # Most of these few accounts are idle.
+    command += ["--force", "--config", str(sandbox.layout.config)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         yield process

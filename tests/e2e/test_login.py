@@ -68,7 +68,7 @@ def _outcome(kind: type[Imap] | type[Smtp], sandbox: Sandbox, login: Login) -> s
 
 def test_dovecots_user_reaches_the_sockets_and_other_users_do_not(sandbox: Sandbox) -> None:
     sockets = sorted(sandbox.layout.sockets.glob("*.socket"))
-    assert {"auth.socket", "lookups.socket"} <= {path.name for path in sockets}
+    assert "lookups.socket" in {path.name for path in sockets}
     for path in sockets:
         # connect(2) asks for the right to write, and for a way through the directories.
         assert _may_write(path, "dovecot", "mail")

@@ -84,7 +84,7 @@ def test_a_service_that_hangs_with_its_backlog_full(sandbox: Sandbox, login: Log
             for _ in range(5000):
                 client = waiting.enter_context(socket.socket(socket.AF_UNIX))
                 client.setblocking(False)
-                client.connect(str(sandbox.layout.sockets / "metadata.socket"))
+                client.connect(str(sandbox.layout.sockets / "notify.socket"))
             pytest.fail("the backlog has no end")
         took = deliver(sandbox, [login], "backlog")
     tell(f"with a full backlog: {took:.3f} s")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from postern.options import RECORD
 from sandbox.login import running_sandbox
 from sandbox.ports import is_free
 from sandbox.problem import SandboxProblem
-from sandbox.relay import RECORD, Sandbox, remove_abandoned
+from sandbox.relay import Sandbox, remove_abandoned
 from tests.e2e.conftest import SANDBOXES
 from tests.support import DEADLINE, poll
 
@@ -63,6 +64,17 @@ def _start(directory: Path) -> "subprocess.Popen[bytes]":
 def _files_of(directory: Path) -> Path:
     """Where a running sandbox has its files: elsewhere if `directory` is closed to other users."""
     return Path(json.loads((directory / RECORD).read_text())["root"] or directory)
+
+
+def test_the_ports_are_those_of_the_last_run(directory: Path) -> None:
+    """Profiles that were made in it go on to work."""
+    ports = []
+    for _ in range(2):
+        with _start(directory) as process:
+            ports.append(running_sandbox(directory / RECORD)[1])
+            process.terminate()
+            process.wait(DEADLINE)
+    assert ports[0] == ports[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

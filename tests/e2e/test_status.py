@@ -1,6 +1,8 @@
 """`postern status` of a sandbox that runs."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -15,16 +17,26 @@ pytestmark = pytest.mark.e2e
 
 def test_status(sandbox: Sandbox, login: Login) -> None:
     register(sandbox, login)
-    sockets = [
-        part
-        for daemon in ("doveauth", "metadata")
-        for part in (f"--{daemon}", str(sandbox.layout.metrics_socket(daemon)))
-    ]
-    command = [sys.executable, "-m", "postern", "status", "--json", *sockets]
+    command = [sys.executable, "-m", "postern", "status", "--json"]
+    command += ["--sandbox", str(sandbox.directory)]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
-    told = json.loads(asked.stdout)
-    figures = told["doveauth"]["figures"] + told["metadata"]["figures"]
+    parts = json.loads(asked.stdout)["parts"]
+    assert all(part["well"] for part in parts.values())
+    figures = parts["doveauth"]["figures"] + parts["metadata"]["figures"]
     values = {each["name"]: each.get("value") for each in figures}
     assert values["doveauth_accounts_created"] >= 1
     assert values["metadata_pushes_owed"] >= 0
+
+
+def test_a_filter_that_stands_still_is_not_well(sandbox: Sandbox) -> None:
+    pid = sandbox.daemons["filtermail@incoming"].pid
+    assert pid
+    command = [sys.executable, "-m", "postern", "status", "--sandbox", str(sandbox.directory)]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert asked.returncode == 1
+    assert asked.stderr == "Not well: filtermail@incoming.\n"

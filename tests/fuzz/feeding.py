@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
 from filtermail.gate.packets import PacketWalker
 from filtermail.gate.reader import Grammar, Machine, Reader
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
+from relay.smtp.reply import Reply
 from tests.filtermail.gate.building import LIMIT, SENDER
 from tests.fuzz.choices import Choices
 
@@ -50,7 +51,7 @@ def to_message(direction: Direction, limit: int = LIMIT) -> Callable[[list[bytes
     """Judges the wire form of a message."""
 
     def judged(pieces: list[bytes]) -> Verdict:
-        message = Message(Envelope(Address.parse(SENDER), ()), direction, limit)
+        message = Trial(Envelope(Address.parse(SENDER), ()), direction, limit)
         out, refusal = b"", None
         for piece in pieces:
             try:

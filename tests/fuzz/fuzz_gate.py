@@ -54,4 +54,6 @@ def _check_second_reading(out: bytes) -> None:
     assert isinstance(parts, list)
     types = [part.get_content_type() for part in parts if isinstance(part, Message)]
     assert types == ["application/pgp-encrypted", "application/octet-stream"]
-    assert not any((message.preamble or "").strip() + (message.epilogue or "").strip())
+    preamble = (message.preamble or "").strip().encode()
+    assert not preamble or [preamble] in oracle._SENTENCES
+    assert not (message.epilogue or "").strip()

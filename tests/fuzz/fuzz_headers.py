@@ -27,6 +27,19 @@ _FROM = (
 )  # fmt: skip
 
 
+_KEY = b"keydata=xjMEawJ5nBYJKwYBBAHaRw8BAQdAN4RPdEvlaAsndcF/IZkM\r\n QAojvH8wvkp667gzo18vvu8=\r\n"
+_OTHERS = (
+    b"To: bob@relay.example, \"C, d\" <c@[192.0.2.7]>\r\n",
+    b"Cc: <a@b.example>,\r\n <b@c.example>\r\n",
+    b"To: friends: a@b.example;\r\n", b"Date: Mon, 16 Nov 2026 21:34:14 +0900 (Tokyo)\r\n",
+    b"References: <a@b>\r\n <c.d@[192.0.2.7]><e=f@g>\r\n", b"In-Reply-To: <a@b> <c@d>\r\n",
+    b"Autocrypt: addr=alice@relay.example; prefer-encrypt=mutual; " + _KEY,
+    b"Autocrypt: addr=alice@relay.example; " + _KEY, b"Auto-Submitted: Auto-Replied\r\n",
+    b"Chat-Version: 1.0\r\n", b"Chat-Is-Post-Message: 1\r\n", b"Secure-Join: VC-request\r\n",
+    b"Secure-Join-Invitenumber: a_-9\r\n", b"Message-ID: <a=b?@localhost>\r\n",
+)  # fmt: skip
+
+
 def check(data: bytes) -> None:
     """Hold one input against the invariants."""
     choices = Choices(data)
@@ -44,9 +57,11 @@ def check(data: bytes) -> None:
 def _block(choices: Choices) -> bytes:
     content_type = messages.mutated(choices, choices.pick([CONTENT_TYPE, b"Content-Type: a/b\r\n"]))
     author = messages.mutated(choices, b"From: " + choices.pick(_FROM) + b"\r\n")
-    return (
-        HEADERS.partition(b"\r\n")[2] + author + content_type + choices.pick([b"", b"X-A: b\r\n"])
+    others = messages.mutated(
+        choices, choices.pick([b"", *_OTHERS]) + choices.pick([b"", *_OTHERS])
     )
+    # Of two fields of one name the first leaves: what is tried comes before what is plain.
+    return author + others + HEADERS.partition(b"\r\n")[2] + content_type
 
 
 def _check_author(headers: Headers, block: bytes) -> None:

@@ -12,6 +12,7 @@ from tests.fuzz.choices import Choices
 
 CRLF = b"\r\n"
 TEXT = b"the secret in clear"
+_SENTENCE = b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n"
 _SPLICES = (
     TEXT + CRLF, CRLF, b"\r", b"\n", b"\0", b" ", b"=", b"-", b"--limes" + CRLF,
     b"--limes--" + CRLF,
@@ -77,7 +78,7 @@ def body(choices: Choices) -> bytes:
         return _join_body(choices)
     return b"".join(
         [
-            choices.pick([CRLF, b"", CRLF * 4, CRLF * 5, TEXT + CRLF]),
+            choices.pick([CRLF, b"", CRLF * 4, CRLF * 5, TEXT + CRLF, _SENTENCE]),
             b"--limes" + CRLF, VERSION_HEADERS, choices.pick(_PART_HEADERS), CRLF,
             choices.pick([b"Version: 1", b"Version: 2"]), CRLF, choices.pick([CRLF, b""]),
             b"--limes" + CRLF, DATA_HEADERS, choices.pick(_PART_HEADERS), CRLF,
@@ -103,7 +104,15 @@ def armour(choices: Choices) -> bytes:
     return b"".join(
         [
             b"-----BEGIN PGP MESSAGE-----\r\n",
-            choices.pick([b"", b"Version: x\r\n", b"Comment: y\r\nCharset: z\r\n", b"Hash: x\r\n"]),
+            choices.pick(
+                [
+                    b"",
+                    b"Version: x\r\n",
+                    b"Version: GnuPG v2\r\n",
+                    b"Comment: y\r\nCharset: z\r\n",
+                    b"Hash: x\r\n",
+                ]
+            ),
             choices.pick([CRLF, b"", CRLF * 2]),
             _wrapped(choices, text),
             choices.pick([b"=AAAA\r\n", b"", b"=AAA\r\n", b"=AAAA\r\n=AAAA\r\n"]),
@@ -136,8 +145,20 @@ def _session_key(choices: Choices) -> bytes:
     tag = choices.pick([1, 1, 3, 3, 60, 11])
     version = choices.pick([6, 3, 4, 5, 7, 2, 10])
     second = choices.pick([0, 0, 21, 33, 22])
-    third = choices.pick([4, 6, 5])
-    size = choices.pick([90, 9, 1, 0, 253, 254, 4093, 4094])
+    third = choices.pick([25, 4, 6, 5, 18, 99, 35])
+    size = choices.pick([68, 90, 9, 1, 0, 253, 1150, 2097, 2098])
+    if version == 3 and choices.below(2) == 0:
+        # RSA, and the number that fills the packet, or does not.
+        bits = 8 * size - 96 + choices.pick([0, 0, 7, 8])
+        return (
+            packet(
+                choices,
+                1,
+                b"\3" + bytes(8) + b"\1" + max(bits, 0).to_bytes(2, "big") + bytes(size - 12),
+            )
+            if size > 12
+            else b""
+        )
     return packet(choices, tag, bytes([version, second, third]) + _filler(choices, size))
 
 
@@ -186,7 +207,7 @@ def _chunks(choices: Choices, content: bytes) -> bytes:
     out, at = b"", 0
     for exponent in [
         choices.pick([9, 9, 8, 10]),
-        *(choices.below(10) for _ in range(choices.below(5))),
+        *(choices.pick([9, 10, 9, 8, 0]) for _ in range(choices.below(5))),
     ]:
         if at + (1 << exponent) > len(content):
             break

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-NAMES = ("wire", "headers", "packets", "armour", "mime", "gate")
+NAMES = ("wire", "headers", "packets", "armour", "mime", "standard", "gate")
 CORPUS = Path(__file__).parent / "corpus"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from filtermail.gate import armour, content, mime, packets, reader
+from filtermail.gate import armour, mediatype, mime, packets, reader, sessionkeys
 from filtermail.gate import grammar as gate
 from relay.smtp import datastream as wire
 from tests.fuzz.keeping import MOST_FILES, MOST_OCTETS
@@ -63,18 +63,21 @@ def _wrong_dots(self: Any, data: bytes) -> wire.Piece:
     return wire.Piece(data, data.replace(b"\r\n.", b"\r\n"), data.endswith(wire.END), b"")
 
 
-_NO_LIMIT = {tag: kind._replace(smallest=0) for tag, kind in packets._SESSION_KEYS.items()}
+_ANY = sessionkeys._Size(0, 1 << 20)
+_NO_LIMIT = dict.fromkeys(sessionkeys._WHOLE, _ANY)
 DEFECTS: dict[str, tuple[object, str, object]] = {
     "any headers of the armour": (armour, "_headers", _pass_headers),
     "any number of empty lines": (reader, "MAX_EMPTY", 99),
     "any text before the parts": (mime, "_after_empty", _pass_text),
-    "session keys of any size": (packets, "_SESSION_KEYS", _NO_LIMIT),
-    "encrypted data that is short": (packets, "_SEIPD_SMALLEST", {1: 1, 2: 1}),
-    "more versions of it": (packets, "_SEIPD_SMALLEST", {0: 9, 1: 33, 2: 52, 3: 52}),
-    "small first chunks": (packets, "_FIRST_PARTIAL", 1),
+    "session keys of any size": (sessionkeys, "_WHOLE", _NO_LIMIT),
+    "encrypted data that is short": (packets, "SEIPD_SMALLEST", {1: 1, 2: 1}),
+    "more versions of it": (packets, "SEIPD_SMALLEST", {0: 9, 1: 33, 2: 52, 3: 52}),
+    "any size for an algorithm": (sessionkeys, "_UNKNOWN", _ANY),
+    "any number in an RSA key": (sessionkeys, "_fits", lambda *_: True),
+    "small chunks": (packets, "MIN_CHUNK", 1),
     "any padding": (armour, "_PADDED", re.compile(rb"([^-]{0,75}?)(={0,2})")),
-    "any author": (gate, "_check_author", lambda headers, envelope: None),
-    "any boundary": (content, "_BOUNDARY", re.compile(rb".*")),
+    "any author": (gate, "_check_sender", lambda headers, envelope: None),
+    "any boundary": (mediatype, "_BOUNDARY", re.compile(rb".*")),
     "dots as they come": (wire.DataStream, "feed", _wrong_dots),
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 from filtermail.gate.grammar import Direction, Envelope
 from filtermail.gate.headers import MAX_BLOCK
-from filtermail.gate.message import Message
+from filtermail.gate.trial import Trial
 from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from tests.filtermail.gate.building import (
@@ -60,7 +60,7 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "one line": lambda size: message(armour=BEGIN + b"A" * size),
     "dots": lambda size: message(armour=BEGIN + b".\r\n" * size),
     "chunks of one octet": lambda size: message(armour=armoured(small_chunks(size))),
-    "many PKESK": lambda size: message(armour=armoured(pkesk(6, 13) * (size // 20) + seipd())),
+    "many PKESK": lambda size: message(armour=armoured(pkesk(6, 60) * (size // 80) + seipd())),
     "many SKESK": lambda size: message(armour=armoured(skesk(4) * (size // 90) + seipd())),
     "empty lines at the end": lambda size: message(epilogue=b"\r\n" * size),
     "empty lines before": lambda size: message(preamble=b"\r\n" * size),
@@ -102,7 +102,7 @@ def test_twice_the_octets_twice_the_work(
     check_work(twice, direction, step)
 
 
-def held(judged: Message) -> int:
+def held(judged: Trial) -> int:
     """The octets that a message holds in memory, with all that hangs on it."""
     seen: set[int] = set()
     waiting: list[object] = [judged]
@@ -129,7 +129,7 @@ def test_no_more_is_held_than_a_header_block_and_a_line(
     step = 3001
     wire = stuffed(shape(100_000)) + b".\r\n"
     head = wire.index(b"\r\n\r\n")
-    judged = Message(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
+    judged = Trial(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
     for at in range(0, len(wire), step):
         with contextlib.suppress(Refusal):
             judged.feed(wire[at : at + step])

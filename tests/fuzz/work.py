@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
+from filtermail.gate.trial import Trial
 from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from tests.filtermail.gate.building import LIMIT, SENDER
@@ -82,7 +82,7 @@ setattr(Counted, "find", _find)  # noqa: B010 - as the others
 
 def work(wire: bytes, direction: Direction, step: int) -> Work:
     """Feed the wire form of a message in pieces of `step` octets."""
-    message = Message(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
+    message = Trial(Envelope(Address.parse(SENDER), ()), direction, LIMIT)
     pieces = [Counted(wire[at : at + step]) for at in range(0, len(wire), step)]
     calls = 0
 

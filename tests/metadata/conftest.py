@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from metadata.daemon import run
-from metadata.push.queue import FILE, PushQueue
-from metadata.tokens.files import TokenStore
+from metadata.push.queue import FILE, SqlitePushQueue
+from metadata.tokens.files import FileTokenStore
 from relay.config import Config, parse_config
 from relay.life.sockets import open_unix
-from relay.mailbox.directory import Mailboxes
+from relay.mailbox.directory import Mailboxes, prepare_root
 from relay.owner import Owner
 from tests.metadata.gateway import Gateway
 from tests.support import DEADLINE
@@ -42,22 +42,23 @@ def owner() -> Owner:
 def mail(tmp_path: Path) -> Path:
     """The directory of all mailboxes, with one of alice in it."""
     root = tmp_path / "mail"
-    (root / f"alice@{DOMAIN}").mkdir(parents=True)
+    prepare_root(root, Owner(os.geteuid(), os.getegid()))
+    (root / f"alice@{DOMAIN}").mkdir()
     return root
 
 
 @pytest.fixture
-async def tokens(mail: Path, owner: Owner) -> AsyncIterator[TokenStore]:
+async def tokens(mail: Path, owner: Owner) -> AsyncIterator[FileTokenStore]:
     """A token store over `mail`."""
-    store = TokenStore(Mailboxes(mail, DOMAIN), owner)
+    store = FileTokenStore(Mailboxes(mail, DOMAIN), owner)
     yield store
-    store.close()
+    await store.close()
 
 
 @pytest.fixture
-async def queue(tmp_path: Path, owner: Owner) -> AsyncIterator[PushQueue]:
+async def queue(tmp_path: Path, owner: Owner) -> AsyncIterator[SqlitePushQueue]:
     """A queue on disk."""
-    made = PushQueue(tmp_path / "state", owner)
+    made = SqlitePushQueue(tmp_path / "state", owner)
     yield made
     await made.close()
 
@@ -79,6 +80,7 @@ class Service:
 
     def __init__(self, directory: Path, mail: Path) -> None:
         self.socket = directory / "metadata.sock"
+        self.notify = directory / "notify.sock"
         self.state = directory / "state"
         self._mail = mail
         self._shutdown = asyncio.Event()
@@ -87,7 +89,10 @@ class Service:
     async def start(self, **settings: object) -> None:
         """Begin to serve; `settings` are keys of the configuration."""
         self._shutdown.clear()
-        listeners = {"socket": open_unix(self.socket)}
+        listeners = {
+            "socket": open_unix(self.socket),
+            "notify-socket": open_unix(self.notify),
+        }
         config = configuration(self._mail, **settings)
         self._task = asyncio.create_task(run(listeners, config, self._shutdown, state=self.state))
 
@@ -128,7 +133,9 @@ def commandline(socket_dir: Path, mail: Path) -> Callable[[str], list[str]]:
         )
         return [
             *("-m", "metadata", "--config", str(config)),
-            *("--socket", str(socket_dir / "socket"), "--state", str(socket_dir / "state")),
+            *("--socket", str(socket_dir / "socket")),
+            *("--notify-socket", str(socket_dir / "notify")),
+            *("--state", str(socket_dir / "state")),
         ]
 
     return made

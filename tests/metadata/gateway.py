@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -18,6 +19,8 @@ class Gateway:
         self.status: dict[str, int] = {}
         """The status for a token; 200 where there is none."""
         self.usual = 200
+        self.judge: Callable[[str], int] | None = None
+        """In place of both, if it is set."""
         self.answer_headers: dict[str, str] = {}
         self.hang: set[str] = set()
         self.hanging = 0
@@ -63,7 +66,7 @@ class Gateway:
             if token in self.hang:
                 self.hanging += 1
                 await self._let_go.wait()
-            status = self.status.get(token, self.usual)
+            status = self.judge(token) if self.judge else self.status.get(token, self.usual)
             return web.Response(status=status, text="done", headers=self.answer_headers)
         finally:
             self._at_once -= 1

@@ -59,7 +59,7 @@ async def test_kill_at_any_moment(
             (mail / user / "metadata.json").write_text(stored)
         with daemon(arguments) as running:
             await asyncio.to_thread(running.wait_for_log, "is up")
-            accepted += await killed_while_told(socket_dir / "socket", running, users)
+            accepted += await killed_while_told(socket_dir / "notify", running, users)
     assert accepted, "no SET was answered before a kill: the test has shown nothing"
     wanted = {f"token-{user}" for user in accepted}
     with daemon(arguments) as running:

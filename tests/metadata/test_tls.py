@@ -40,7 +40,7 @@ async def test_a_token_goes_to_a_gateway_that_proves_its_name(
     environ = {"SSL_CERT_FILE": str(certificate)} if trusted else {}
     with daemon(commandline(gateway.url), environ) as running:
         await asyncio.to_thread(running.wait_for_log, "is up")
-        async with dict_client(socket_dir / "socket") as client:
+        async with dict_client(socket_dir / "notify") as client:
             await client.send(f"B1\t{USER}\nS1\tpriv/0a/messagenew\t\nC1\n".encode())
             assert await client.line() == b"O1\n"
         if is_pushed:

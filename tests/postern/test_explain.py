@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from filtermail.gate.grammar import Direction
 from postern.__main__ import app
 from postern.explain.explanation import explain
+from postern.explain.packets import list_packets
 from relay.address import Address
 from tests.filtermail.gate.building import (
     LIMIT,
@@ -58,7 +61,7 @@ def test_the_header_is_named() -> None:
 
 
 def test_who_sends_it_and_which_way_it_goes() -> None:
-    content = message(preamble=b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\r\n")
+    content = message(armour=armoured(seipd(), headers=b"Comment: hello\r\n"))
     assert not explain(content, OUTGOING, LIMIT).accepted
     assert explain(content, Direction.INCOMING, LIMIT).accepted
     other = explain(message(), OUTGOING, LIMIT, Address.parse("mallory@relay.example"))
@@ -78,9 +81,68 @@ def test_anything_is_explained(content: bytes) -> None:
     assert explanation.packets == ()
 
 
-def test_armour_that_pgpy_cannot_read() -> None:
-    content = message(armour=armoured(packet(1, b"\x03" + bytes(8) + b"\x12\xff\xff")))
-    assert explain(content, OUTGOING, LIMIT).packet_fault
+@pytest.mark.parametrize(
+    ("octets", "listed", "fault"),
+    [
+        (pkesk(3) + b"\x00rest", ["PKESK"], f"at octet {len(pkesk(3))} no packet begins"),
+        (pkesk(3) + seipd()[:-1], ["PKESK"], f"the packet at octet {len(pkesk(3))} is cut short"),
+        (b"\xd2\xe9" + bytes(512), [], "the packet at octet 0 is cut short"),
+        (b"\xd2", [], "the packet at octet 0 is cut short"),
+        (b"\xa3\x01\x02", ["compressed data"], ""),
+        (b"\x85\x00\x03\x03\x00\x00" + packet(60, b"x"), ["PKESK", "unknown"], ""),
+    ],
+)
+def test_packets_of_any_kind_are_listed_as_far_as_they_can_be(
+    octets: bytes, listed: list[str], fault: str
+) -> None:
+    found = explain(message(armour=armoured(octets)), OUTGOING, LIMIT)
+    assert [each.name for each in found.packets] == listed
+    assert found.packet_fault == fault
+
+
+@given(octets=st.binary(max_size=2000))
+def test_any_octets_are_listed_to_an_end(octets: bytes) -> None:
+    found, fault = list_packets(message(armour=armoured(octets)))
+    assert sum(each.octets for each in found) <= len(octets)
+    assert fault or sum(each.octets for each in found) == len(octets)
+
+
+def test_the_null_sender_is_not_the_author() -> None:
+    """A bounce comes from `<>` (RFC 3464); judged with its From as its sender it is refused."""
+    bounce = b"""From: MAILER-DAEMON@relay.example
+Auto-Submitted: auto-replied
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+
+not delivered
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example
+
+Final-Recipient: rfc822; someone12@relay.example
+Action: failed
+Status: 5.1.1
+--b--
+"""
+    for sender in ("", "<>"):
+        command = ["explain", "-", "--incoming", "--sender", sender]
+        result = CliRunner().invoke(app, command, input=bounce)
+        assert (result.exit_code, "as a delivery report" in result.output) == (0, True)
+    assert CliRunner().invoke(app, ["explain", "-", "--incoming"], input=bounce).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("encrypted-five-pkesk", "an encrypted message"),
+        ("vc-request-cleartext", "a request to join"),
+    ],
+)
+def test_what_it_passes_as(name: str, kind: str) -> None:
+    path = next(path for path in sorted(SAMPLES.glob("*.eml")) if name in path.stem)
+    assert f"It passes as {kind}" in CliRunner().invoke(app, ["explain", str(path)]).output
 
 
 @pytest.mark.parametrize(("name", "code"), [("broadcast-skesk", 0), ("unencrypted-chat-text", 1)])

@@ -10,6 +10,7 @@ import typer
 
 from doveauth.invitations import Invitations
 from postern.commands.invite import expiry
+from postern.options import RECORD
 from relay.config import read_config
 from relay.owner import Owner
 from tests.postern.commandline import Done, postern
@@ -74,7 +75,7 @@ def test_no_expiry(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0h", "1970-01-01", "1970-01-02"])
 def test_one_that_nobody_could_use_is_not_made(config: Path, text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is past"):
+    with pytest.raises(typer.BadParameter, match="is in the past"):
         expiry(text, 86_400)
     done = invite(config, "create", "--expires", text)
     assert (done.returncode, done.stdout) == (2, "")
@@ -98,3 +99,14 @@ def test_trouble_is_said_in_a_line(config: Path) -> None:
     done = invite(config, "list")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_in_a_sandbox_the_way_to_use_it_is_said(config: Path) -> None:
+    record = {"config": str(config), "sockets": "/sandbox/run"}
+    (config.parent / RECORD).write_text(json.dumps(record))
+    done = postern("invite", "create", "--sandbox", str(config.parent))
+    token = done.stdout.strip().partition("invitation=")[2]
+    assert "no web server" in done.stderr
+    assert f"--unix-socket /sandbox/run/new.socket 'http://localhost/new?invitation={token}'" in (
+        done.stderr
+    )

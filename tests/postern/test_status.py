@@ -1,4 +1,4 @@
-"""`postern status`: what daemons tell on their metrics sockets, and what is said of silent ones."""
+"""`postern status`: what the parts of a relay answer, and what is said about silent ones."""
 
 import asyncio
 import contextlib
@@ -6,21 +6,23 @@ import json
 import math
 import os
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from postern.status import reading, wording
+from postern.options import RECORD
+from postern.status import parts, reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
-from relay.life import metrics
+from relay.life.metrics import MetricsServer
 from relay.life.sockets import open_unix
-from relay.life.webserver import WebServer
+from sandbox.certificate import ensure_certificate
 from tests.postern.commandline import Done, postern
 
 
@@ -48,7 +50,7 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
     ready = threading.Event()
 
     async def serve() -> None:
-        server = WebServer(metrics.application(registry))
+        server = MetricsServer(registry)
         await server.start(open_unix(path))
         ready.set()
         await ended.wait()
@@ -65,9 +67,87 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
         loop.close()
 
 
-def status(*arguments: str) -> Done:
-    with mock.patch.dict(os.environ, COLUMNS="120"):
-        return postern("status", *arguments)
+@contextlib.contextmanager
+def greeting(text: bytes) -> Iterator[int]:
+    """A server that greets each client and hangs up; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                client, _ = listener.accept()
+                with client, contextlib.suppress(OSError):
+                    client.sendall(text)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        ended.set()
+        socket.create_connection(listener.getsockname()).close()
+        thread.join()
+
+
+POSTQUEUE = """#!/bin/sh
+[ "$*" = "-c {root}/postfix -j" ] && cat {root}/queue
+"""
+
+
+@pytest.fixture
+def sandbox(
+    registry: CollectorRegistry, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A sandbox as far as status asks it: daemons' figures, greetings and a queue."""
+    (socket_dir / "postqueue").write_text(POSTQUEUE.format(root=socket_dir))
+    (socket_dir / "postqueue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(socket_dir), prepend=os.pathsep)
+    (socket_dir / "queue").touch()
+    config = socket_dir / "chatmail.ini"
+    config.write_text("[params]\nmail_domain = example.org\n")
+    metrics = {name: str(socket_dir / name) for name in ("doveauth", "metadata")}
+    certificate, key = ensure_certificate(socket_dir / "tls", "example.org")
+    with contextlib.ExitStack() as stack:
+        for path in metrics.values():
+            stack.enter_context(serving(registry, Path(path)))
+        smtp = stack.enter_context(greeting(b"220 hello\r\n"))
+        imaps = stack.enter_context(greeting_by_tls(certificate, key))
+        ports = {"smtp": smtp, "imaps": imaps}
+        ports |= dict.fromkeys(("filtermail@outgoing", "filtermail@incoming"), smtp)
+        record = {"config": str(config), "ports": ports, "metrics": metrics}
+        record |= {each: str(socket_dir / each) for each in ("postfix", "logs")}
+        (socket_dir / RECORD).write_text(json.dumps(record))
+        yield socket_dir
+
+
+@contextlib.contextmanager
+def greeting_by_tls(certificate: Path, key: Path) -> Iterator[int]:
+    """As `greeting`, by TLS and for IMAP."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                client, _ = listener.accept()
+                with client, contextlib.suppress(OSError):
+                    if client.recv(1, socket.MSG_PEEK) == b"":
+                        return
+                    with context.wrap_socket(client, server_side=True) as wrapped:
+                        wrapped.sendall(b"* OK hello\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        socket.create_connection(listener.getsockname()).close()
+        thread.join()
+
+
+def status(sandbox: Path, *arguments: str) -> Done:
+    return postern("status", "--sandbox", str(sandbox), *arguments)
+
+
+def change_record(sandbox: Path, **changes: object) -> None:
+    record = json.loads((sandbox / RECORD).read_text())
+    (sandbox / RECORD).write_text(json.dumps(record | changes))
 
 
 def test_read(registry: CollectorRegistry) -> None:
@@ -111,12 +191,17 @@ def test_quantile(share: float, expected: float) -> None:
         ("x_bytes", 12.0, "12 B"),
         ("x", math.nan, "unknown"),
         ("x_seconds", Spread(0, {}), "0"),
-        ("x_seconds", Spread(1500, {50: 0.01}), "1,500, 50 % 10 ms"),
-        ("x_seconds", Spread(2, {99: math.inf}), "2, 99 % above all bounds"),
+        ("x_seconds", Spread(1500, {50: 0.01}), "1,500, 50 % < 10 ms"),
+        ("x_seconds", Spread(2, {95: math.inf}), "2, 95 % beyond all bounds"),
     ],
 )
 def test_wording(name: str, value: float | Spread, expected: str) -> None:
     assert wording.value(Figure(name, "", {}, value)) == expected
+
+
+def test_a_unit_stands_beside_the_value_only() -> None:
+    figure = Figure("x_seconds", "Age, in seconds; 0 where there is none.", {}, 1.0)
+    assert wording.title(figure) == "Age"
 
 
 def test_labels_are_words() -> None:
@@ -124,46 +209,115 @@ def test_labels_are_words() -> None:
     assert wording.labels(figure) == "passdb, username too short"
 
 
-def test_both_daemons(registry: CollectorRegistry, socket_dir: Path) -> None:
-    one, two = socket_dir / "one", socket_dir / "two"
-    with serving(registry, one), serving(registry, two):
-        shown = status("--doveauth", str(one), "--metadata", str(two))
-        told = status("--doveauth", str(one), "--metadata", str(two), "--json")
+def test_all_is_well(sandbox: Path) -> None:
+    shown, told = status(sandbox), status(sandbox, "--json")
     assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.endswith("\nAll is well.\n")
     assert shown.stdout.count("Pushes that wait") == 2
     assert "1,234" in shown.stdout
-    assert "50 % 100 ms" in shown.stdout
-    figures = json.loads(told.stdout)["metadata"]["figures"]
+    assert "50 % < 100 ms" in shown.stdout
+    assert "failed" not in shown.stdout, "a count of nothing is shown"
+    assert "slow" not in shown.stdout, "a histogram of nothing is shown"
+    assert max(map(len, shown.stdout.splitlines())) < 80
+    answer = json.loads(told.stdout)
+    assert (told.returncode, answer["well"]) == (0, True)
+    assert list(answer["parts"]) == [
+        "doveauth",
+        "metadata",
+        "filtermail@outgoing",
+        "filtermail@incoming",
+        "postfix",
+        "dovecot",
+    ]
+    figures = answer["parts"]["metadata"]["figures"]
     assert figures[0] == {"name": "push_waiting", "labels": {}, "value": 7}
     fast = {"name": "push_seconds", "labels": {"way": "fast"}}
     assert figures[3] == {**fast, "count": 4, "p50": 0.1, "p95": None, "p99": None}
 
 
-def test_one_is_silent(registry: CollectorRegistry, socket_dir: Path) -> None:
-    one, none = socket_dir / "one", socket_dir / "none"
-    with serving(registry, one):
-        shown = status("--doveauth", str(one), "--metadata", str(none))
-        told = status("--doveauth", str(one), "--metadata", str(none), "--json")
+def test_one_is_silent(sandbox: Path) -> None:
+    none = sandbox / "none"
+    change_record(sandbox, metrics={"doveauth": str(sandbox / "doveauth"), "metadata": str(none)})
+    shown, told = status(sandbox), status(sandbox, "--json")
     assert (shown.returncode, told.returncode) == (1, 1)
     assert "Pushes that wait" in shown.stdout
-    assert shown.stderr.startswith(f"metadata does not answer: there is no {none}: start it")
-    answers = json.loads(told.stdout)
-    assert "figures" in answers["doveauth"]
-    assert str(none) in answers["metadata"]["error"]
+    assert "All is well" not in shown.stdout
+    assert shown.stderr == "Not well: metadata.\n"
+    answer = json.loads(told.stdout)["parts"]
+    assert answer["doveauth"]["figures"]
+    assert str(none) in answer["metadata"]["text"]
+    assert f"see {sandbox}/logs/metadata.log" in answer["metadata"]["text"]
+
+
+@pytest.mark.parametrize("part", ["filtermail@incoming", "smtp", "imaps"])
+def test_a_server_that_hangs_is_not_well(
+    sandbox: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was stopped (SIGSTOP): the kernel still takes its connections."""
+    monkeypatch.setattr(parts, "GREETING_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ports = json.loads((sandbox / RECORD).read_text())["ports"]
+        change_record(sandbox, ports=ports | {part: silent.getsockname()[1]})
+        shown = status(sandbox)
+    assert shown.returncode == 1
+    assert "hangs" in shown.stdout
+    name = {"smtp": "postfix", "imaps": "dovecot"}.get(part, part)
+    assert shown.stderr == f"Not well: {name}.\n"
+
+
+def queued(domain: str, age: int, reason: str = "") -> str:
+    recipient = {"address": f"someone12@{domain}"} | ({"delay_reason": reason} if reason else {})
+    entry = {"queue_name": "deferred", "arrival_time": int(time.time()) - age}
+    return json.dumps(entry | {"sender": "a@b.example", "recipients": [recipient]}) + "\n"
+
+
+def test_mail_for_this_relay_that_waits_is_not_well(sandbox: Path) -> None:
+    (sandbox / "queue").write_text(queued("example.org", 1000, "451 <someone12@example.org> gone"))
+    shown = status(sandbox)
+    assert (shown.returncode, shown.stderr) == (1, "Not well: postfix.\n")
+    said = " ".join(shown.stdout.split())
+    assert "1 in the queue, the oldest for 16.7 min" in said
+    assert "1 × 451 <…> gone" in said
+    assert "someone12" not in shown.stdout
+
+
+@pytest.mark.parametrize("line", [queued("example.org", 5), queued("far.example", 90_000, "x")])
+def test_mail_that_waits_for_others_or_not_for_long_is_well(sandbox: Path, line: str) -> None:
+    (sandbox / "queue").write_text(line)
+    shown = status(sandbox)
+    assert shown.returncode == 0
+    assert "1 in the queue" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["no JSON\n", "{}\n", "[]\n", '{"arrival_time": 1, "recipients": [1]}']
+)
+def test_a_queue_that_cannot_be_read_is_not_well(sandbox: Path, text: str) -> None:
+    (sandbox / "queue").write_text(text)
+    assert status(sandbox).stderr == "Not well: postfix.\n"
+
+
+def test_a_gateway_that_is_shut_is_not_well(registry: CollectorRegistry, sandbox: Path) -> None:
+    gauge = Gauge("metadata_gateway_shut", "1 while it is shut.", registry=registry)
+    assert status(sandbox).returncode == 0
+    gauge.set(1)
+    shown = status(sandbox)
+    assert "push gateway accepts nothing" in " ".join(shown.stdout.split())
+    assert shown.returncode == 1
 
 
 def test_a_daemon_that_hangs(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "SECONDS", 0.1)
     with open_unix(socket_dir / "hangs"), pytest.raises(Silent, match="hangs, or cannot start"):
-        ask("metadata", socket_dir / "hangs")
+        ask(socket_dir / "hangs")
 
 
 def test_nobody_listens(socket_dir: Path) -> None:
     open_unix(socket_dir / "left").close()
     if not (socket_dir / "left").exists():
         (socket_dir / "left").touch()
-    with pytest.raises(Silent, match="systemctl status metadata"):
-        ask("metadata", socket_dir / "left")
+    with pytest.raises(Silent, match="nothing listens"):
+        ask(socket_dir / "left")
 
 
 @pytest.mark.parametrize(
@@ -182,8 +336,8 @@ def test_another_answers(socket_dir: Path, answer: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(Silent, match="no metrics socket"):
-            ask("metadata", socket_dir / "other")
+        with pytest.raises(Silent, match="is not a metrics socket"):
+            ask(socket_dir / "other")
         thread.join()
 
 
@@ -194,10 +348,10 @@ def test_who_may_not(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root, who runs some of the tests, may always.
     monkeypatch.setattr(reading, "_fetched", refused)
     with pytest.raises(Silent, match="use sudo"):
-        ask("metadata", socket_dir / "closed")
+        ask(socket_dir / "closed")
 
 
 def test_no_sandbox(tmp_path: Path) -> None:
-    asked = status("--sandbox", str(tmp_path))
+    asked = status(tmp_path)
     assert asked.returncode == 1
     assert "no sandbox runs" in asked.stderr

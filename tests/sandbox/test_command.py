@@ -6,7 +6,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from postern.host.rendering import render
+from postern.options import DEFAULT_SANDBOX
 from sandbox import letters
+from sandbox.show import show_login
 
 REPO = Path(__file__).parents[2]
 
@@ -21,6 +23,26 @@ def test_help_names_the_options() -> None:
     assert done.returncode == 0
     for option in ("--check", "--json", "--domain", "--directory"):
         assert option in done.stdout
+
+
+def test_a_domain_that_is_none_is_said_in_a_line() -> None:
+    done = _sandbox("run", "--domain", "foo bar")
+    assert done.returncode == 2
+    assert "a host name or an address literal" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_hints_name_the_sandbox_that_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "an other"
+    show_login("[127.0.0.1]", {"imaps": 1, "smtps": 2}, other)
+    assert f"scripts/run login --directory '{other}'\n" in capsys.readouterr().out
+    show_login("[127.0.0.1]", {"imaps": 1, "smtps": 2}, DEFAULT_SANDBOX)
+    said = capsys.readouterr().out
+    assert "scripts/run login\n" in said
+    assert "a phone, cannot reach that" in said
+    assert said.endswith("\033[0m\n"), "the code is not the last on the screen"
 
 
 def test_json_is_for_the_check() -> None:

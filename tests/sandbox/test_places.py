@@ -40,6 +40,16 @@ def test_the_longest_socket_must_fit(open_directory: Path, spare: int, fits: boo
     assert (obstacle(open_directory / ("x" * length)) == "") is fits
 
 
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%b", "a$b", "a'b", "a\nb"])
+def test_a_name_that_no_configuration_can_hold_is_an_obstacle(
+    open_directory: Path, name: str
+) -> None:
+    place = choose_place(open_directory / name / "sandbox")
+    assert place.temporary
+    assert "cannot hold every character" in place.reason
+    place.remove()
+
+
 def test_a_directory_is_locked_for_one(tmp_path: Path) -> None:
     held = lock(tmp_path)
     with pytest.raises(SandboxProblem, match=rf"process {os.getpid()}\)"):

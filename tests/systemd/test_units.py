@@ -14,8 +14,10 @@ PYTHON = "/opt/postern/venv/bin/python"
 SERVICES = ["doveauth.service", "filtermail@.service", "metadata.service"]
 ONESHOTS = {"postern-expire.service": "postern-expire.timer"}
 """What runs now and then, and the timer that starts it."""
+MAILBOXES = "filtermail@incoming.service.d/mailboxes.conf"
+"""What the one instance may read that the other may not."""
+USES_MAILBOXES = ["doveauth.service", "metadata.service", "postern-expire.service", MAILBOXES]
 SOCKETS = {
-    "doveauth-auth.socket": ("auth-socket", "/run/doveauth/auth.socket"),
     "doveauth-lookups.socket": ("lookups-socket", "/run/doveauth/lookups.socket"),
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
@@ -23,10 +25,10 @@ SOCKETS = {
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
     "metadata-metrics.socket": ("metrics-socket", "/run/metadata/metrics.socket"),
+    "metadata-notify.socket": ("notify-socket", "/run/metadata/notify.socket"),
     "metadata.socket": ("socket", "/run/metadata/metadata.socket"),
 }
 REACHED_BY = {
-    "doveauth-auth.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-lookups.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-metrics.socket": ("root", "root", "0660"),
     "metadata-metrics.socket": ("root", "root", "0660"),
@@ -61,6 +63,7 @@ def units(tmp_path: Path) -> Path:
             text = path.read_text()
             assert path.suffix != ".service" or f"ExecStart={PYTHON} -m " in text
             (tmp_path / path.name).write_text(text.replace(PYTHON, sys.executable))
+    shutil.copytree((UNITS / MAILBOXES).parent, (tmp_path / MAILBOXES).parent)
     return tmp_path
 
 
@@ -72,7 +75,9 @@ def instances(name: str) -> list[str]:
 
 def test_the_units_are_these() -> None:
     there = {path.name for path in UNITS.iterdir()} - {"README.md"}
-    assert there == set(SERVICES) | set(SOCKETS) | set(ONESHOTS) | set(ONESHOTS.values())
+    assert there == set(SERVICES) | set(SOCKETS) | set(ONESHOTS) | set(ONESHOTS.values()) | {
+        Path(MAILBOXES).parts[0]
+    }
 
 
 @pytest.mark.parametrize("name", [*SERVICES, *SOCKETS, *ONESHOTS, *ONESHOTS.values()])
@@ -104,7 +109,7 @@ def test_life_cycle(name: str) -> None:
         "Type": "notify",
         "Restart": "on-failure",
         "RestartPreventExitStatus": "78",
-        "User": "vmail",
+        "User": "filtermail-%i" if name == "filtermail@.service" else "vmail",
     }
     assert {key: service[key] for key in expected} == expected
     assert "WatchdogSec" in service
@@ -118,6 +123,27 @@ def test_what_runs_now_and_then(name: str, timer: str) -> None:
     assert "--config /etc/postern/chatmail.ini" in service["ExecStart"]
     assert (schedule["OnCalendar"], schedule["Persistent"]) == ("daily", "yes")
     assert "RandomizedDelaySec" in schedule
+
+
+def test_the_outgoing_filter_owns_nothing_and_sees_no_mailbox() -> None:
+    service = read("filtermail@.service")["Service"]
+    assert (service["DynamicUser"], service["ProtectHome"]) == ("yes", "yes")
+    assert not any("vmail" in value for value in service.values())
+
+
+@pytest.mark.parametrize("name", USES_MAILBOXES)
+def test_mailboxes_are_mounted_before_they_are_used(name: str) -> None:
+    unit = read(name)
+    bound = [unit["Service"].get(key) for key in ("BindPaths", "BindReadOnlyPaths")]
+    mailboxes = next(path for path in bound if path)
+    assert unit["Unit"]["RequiresMountsFor"] == mailboxes
+
+
+def test_no_hidden_proc_for_what_reads_it() -> None:
+    """doveauth looks at /proc/meminfo before it makes an account; ProcSubset=pid hides that."""
+    service = read("doveauth.service")["Service"]
+    assert "ProcSubset" not in service
+    assert service["ProtectProc"] == "invisible"
 
 
 def test_expiry_removes_what_it_finds() -> None:

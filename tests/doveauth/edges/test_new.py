@@ -1,51 +1,24 @@
 """`POST /new` as a client sends it, and the login that follows."""
 
 import asyncio
-import contextlib
-import getpass
 import json
-import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from doveauth.daemon import AUTH, NEW, run
-from doveauth.invitations import Invitations
-from relay.config import Config, read_config
-from relay.life.sockets import open_unix
-from relay.owner import Owner
-from tests.support import DEADLINE, dict_client
+from doveauth.daemon import NEW
+from tests.doveauth.relays import Relay
+from tests.support import DEADLINE
 
 Answer = tuple[int, dict[str, str]]
 
 
-class Relay:
-    """A running doveauth, its web server's side and Dovecot's."""
+class Web:
+    """The web server's side of a relay."""
 
-    def __init__(self, directory: Path, extra: str = "") -> None:
-        (directory / "chatmail.ini").write_text(
-            f"[params]\nmail_domain = example.org\nmailboxes_dir = {directory}/mail\n"
-            f"mailboxes_user = {getpass.getuser()}\nnocreate_path = {directory}/nocreate\n"
-            f"registration_state_dir = {directory}/state\n"
-            f"max_load_1m = 1000\nmin_available_memory = 1M\nmin_free_disk_space = 1M\n{extra}"
-        )
-        self.config: Config = read_config(directory / "chatmail.ini")
-        self.mail = directory / "mail"
-        self._sockets = {AUTH: directory / "auth", NEW: directory / "new"}
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        shutdown = asyncio.Event()
-        listeners = {name: open_unix(path) for name, path in self._sockets.items()}
-        task = asyncio.create_task(run(listeners, self.config, shutdown))
-        try:
-            yield
-        finally:
-            shutdown.set()
-            async with asyncio.timeout(DEADLINE):
-                await task
+    def __init__(self, relay: Relay) -> None:
+        self._path = str(relay.socket(NEW))
 
     async def post(
         self,
@@ -53,13 +26,14 @@ class Relay:
         remote: str = "192.0.2.1",
         data: bytes | dict[str, str] | None = None,
         json: object = None,
+        headers: dict[str, str] | None = None,
     ) -> Answer:
-        connector = aiohttp.UnixConnector(str(self._sockets[NEW]))
+        connector = aiohttp.UnixConnector(self._path)
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             session.post(
                 f"http://localhost/new{query}",
-                headers={"X-Real-IP": remote},
+                headers={"X-Real-IP": remote} | (headers or {}),
                 data=data,
                 json=json,
             ) as answer,
@@ -67,41 +41,36 @@ class Relay:
             return answer.status, await answer.json()
 
     async def raw(self, request: bytes) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(str(self._sockets[NEW]))
+        reader, writer = await asyncio.open_unix_connection(self._path)
         writer.write(request)
         async with asyncio.timeout(DEADLINE):
             answer = await reader.read()
         writer.close()
         return answer
 
-    async def logs_in(self, answer: Answer) -> bool:
-        """Whether the login that was handed out is let in."""
-        key = f'shared/passdb/{answer[1]["password"]}"{answer[1]["email"]}"192.0.2.1'
-        async with dict_client(self._sockets[AUTH]) as client:
-            return (await client.ask(f"L{key}\t".encode())).startswith(b"O{")
 
-    def invite(self, uses: int = 1) -> str:
-        owner = Owner.named(getpass.getuser())
-        return Invitations.of(self.config, owner).create(uses, None, "")[1]
+async def logs_in(relay: Relay, answer: Answer) -> bool:
+    """Return whether the login that was offered is let in."""
+    told = answer[1]
+    return (await relay.login(told["email"], told["password"], "192.0.2.1")).status == 200
 
 
 async def test_a_post_without_a_body_gets_a_login_that_makes_its_account(socket_dir: Path) -> None:
     relay = Relay(socket_dir)
+    web = Web(relay)
     async with relay.running():
-        answer = await relay.post()
+        answer = await web.post()
         assert answer[0] == 200
-        assert re.fullmatch(r"[a-z0-9]{9}@example\.org", answer[1]["email"])
-        assert re.fullmatch(r"[A-Za-z0-9]{22}", answer[1]["password"])
-        assert list(relay.mail.iterdir()) == []
-        assert await relay.logs_in(answer)
-        assert [path.name for path in relay.mail.iterdir()] == [answer[1]["email"]]
-        assert (await relay.post())[1] != answer[1]
+        assert relay.accounts() == []
+        assert await logs_in(relay, answer)
+        assert relay.accounts() == [answer[1]["email"]]
+        assert (await web.post())[1] != answer[1]
 
 
 async def test_a_post_without_a_content_length_is_one_without_a_body(socket_dir: Path) -> None:
     relay = Relay(socket_dir)
     async with relay.running():
-        answer = await relay.raw(b"POST /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await Web(relay).raw(b"POST /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert json.loads(body).keys() == {"email", "password"}
@@ -113,91 +82,102 @@ async def test_the_configurations_lengths_are_kept(socket_dir: Path) -> None:
         "username_min_length = 12\nusername_max_length = 14\npassword_min_length = 40\n",
     )
     async with relay.running():
-        answer = await relay.post()
+        answer = await Web(relay).post()
         assert (len(answer[1]["email"]), len(answer[1]["password"])) == (12 + 12, 40)
-        assert await relay.logs_in(answer)
+        assert await logs_in(relay, answer)
 
 
 async def test_by_invitation(socket_dir: Path) -> None:
     relay = Relay(socket_dir, "registration = invite\n")
-    token = relay.invite(uses=3)
+    web = Web(relay)
+    token = relay.invite(uses=4)
     async with relay.running():
-        assert (await relay.post())[0] == 403
-        assert (await relay.post("?invitation=wrong"))[0] == 403
+        assert (await web.post())[0] == 403
+        assert (await web.post("?invitation=wrong"))[0] == 403
+        form = aiohttp.FormData({"invitation": token}, default_to_multipart=True)
         answers = [
-            await relay.post(f"?invitation={token}"),
-            await relay.post(json={"invitation": token}),
-            await relay.post(data={"invitation": token}),
+            await web.post(f"?invitation={token}"),
+            await web.post(json={"invitation": token}),
+            await web.post(data={"invitation": token}),
+            await web.post(data=form),  # type: ignore[arg-type]  # aiohttp takes it
         ]
-        assert [status for status, _ in answers] == [200] * 3
-        status, told = await relay.post(f"?invitation={token}")
+        assert [status for status, _ in answers] == [200] * 4
+        status, told = await web.post(f"?invitation={token}")
         assert (status, list(told)) == (403, ["reason"])
         for answer in answers:
-            assert not await relay.logs_in((200, {**answer[1], "password": "x" * 22}))
-            assert await relay.logs_in(answer)
+            assert not await logs_in(relay, (200, {**answer[1], "password": "x" * 22}))
+            assert await logs_in(relay, answer)
         stranger = {"email": "someone12@example.org", "password": "x" * 22}
-        assert not await relay.logs_in((200, stranger))
-    assert len(list(relay.mail.iterdir())) == 3
+        assert not await logs_in(relay, (200, stranger))
+    assert len(relay.accounts()) == 4
 
 
-async def test_a_login_that_was_handed_out_outlives_a_restart(socket_dir: Path) -> None:
+async def test_a_login_that_was_offered_outlives_a_restart(socket_dir: Path) -> None:
     relay = Relay(socket_dir, "registration = invite\n")
     token = relay.invite()
     async with relay.running():
-        answer = await relay.post(f"?invitation={token}")
-    for path in ("auth", "new"):
-        (socket_dir / path).unlink()
+        answer = await Web(relay).post(f"?invitation={token}")
     async with relay.running():
-        assert await relay.logs_in(answer)
+        assert await logs_in(relay, answer)
 
 
-async def test_invitations_in_trouble_are_told_as_trouble(socket_dir: Path) -> None:
+async def test_invitations_in_trouble_are_answered_as_trouble(socket_dir: Path) -> None:
     relay = Relay(socket_dir, "registration = invite\n")
     token = relay.invite()
     (socket_dir / "state" / "invitations.sqlite").write_bytes(b"no database" * 1000)
     async with relay.running():
-        status, told = await relay.post(f"?invitation={token}")
+        status, told = await Web(relay).post(f"?invitation={token}")
         assert (status, list(told)) == (503, ["reason"])
-        async with dict_client(socket_dir / "auth") as client:
-            key = b'Lshared/passdb/password12"someone12@example.org\t'
-            assert await client.ask(key) == b"Onot now\n"
+        assert (await relay.login()).status == 503
 
 
 @pytest.mark.parametrize("how", ["registration", "file"])
-async def test_a_closed_relay_hands_out_nothing(socket_dir: Path, how: str) -> None:
+async def test_a_closed_relay_offers_nothing(socket_dir: Path, how: str) -> None:
     relay = Relay(socket_dir, "registration = closed\n" if how == "registration" else "")
     if how == "file":
         (socket_dir / "nocreate").touch()
     async with relay.running():
-        status, told = await relay.post()
+        status, told = await Web(relay).post()
     assert status == 403
     assert "new users" in told["reason"]
 
 
-async def test_a_machine_in_need_asks_to_come_again(socket_dir: Path) -> None:
-    relay = Relay(socket_dir, "max_mailbox_size = 1\n")
-    text = (socket_dir / "chatmail.ini").read_text().replace("_space = 1M", "_space = 1000T")
-    (socket_dir / "chatmail.ini").write_text(text)
-    relay.config = read_config(socket_dir / "chatmail.ini")
+@pytest.mark.parametrize("trouble", ["short", "not mounted"])
+async def test_a_machine_in_need_asks_to_come_again(socket_dir: Path, trouble: str) -> None:
+    short = trouble == "short"
+    relay = Relay(socket_dir, "min_free_disk_space = 1000T\n" if short else "", prepared=short)
     async with relay.running():
-        status, told = await relay.post()
+        status, told = await Web(relay).post()
     assert (status, list(told)) == (503, ["reason"])
 
 
 async def test_a_network_has_its_allowance(socket_dir: Path) -> None:
     relay = Relay(socket_dir, "max_creations_per_hour_per_network = 2\n")
+    web = Web(relay)
     async with relay.running():
-        got = [(await relay.post(remote=f"192.0.2.{host}"))[0] for host in range(3)]
+        got = [(await web.post(remote=f"192.0.2.{host}"))[0] for host in range(3)]
         assert got == [200, 200, 429]
-        assert (await relay.post(remote="198.51.100.1"))[0] == 200
-        assert (await relay.post(remote="nonsense"))[0] == 200
+        assert (await web.post(remote="198.51.100.1"))[0] == 200
+
+
+async def test_clients_without_one_readable_address_share_an_allowance(socket_dir: Path) -> None:
+    relay = Relay(socket_dir, "max_creations_per_hour_per_network = 4\n")
+    web = Web(relay)
+    head = b"POST /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    async with relay.running():
+        assert (await web.post(remote="nonsense"))[0] == 200
+        assert (await web.post(remote="192.0.2.1, 192.0.2.2"))[0] == 200
+        for lines in (b"", b"X-Real-IP: 192.0.2.1\r\nX-Real-IP: 192.0.2.2\r\n"):
+            assert (await web.raw(head + lines + b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert (await web.raw(head + b"\r\n")).startswith(b"HTTP/1.1 429 ")
+        assert (await web.post())[0] == 200
 
 
 @pytest.mark.parametrize("data", [b"x" * 5000, b"{", b"invitation", {"invitation": ""}])
 async def test_nonsense_is_refused_in_words(socket_dir: Path, data: bytes | dict[str, str]) -> None:
     relay = Relay(socket_dir, "registration = invite\n")
     async with relay.running():
-        status, told = await relay.post(data=data)
+        status, told = await Web(relay).post(data=data)
         assert (status, list(told)) == (403, ["reason"])
 
 
@@ -205,5 +185,60 @@ async def test_nonsense_is_refused_in_words(socket_dir: Path, data: bytes | dict
 async def test_nonsense_in_json_is_refused_in_words(socket_dir: Path, value: object) -> None:
     relay = Relay(socket_dir, "registration = invite\n")
     async with relay.running():
-        status, told = await relay.post(json=value)
+        status, told = await Web(relay).post(json=value)
         assert (status, list(told)) == (403, ["reason"])
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{"),
+        ("application/json", b"[" * 4000),
+        ("application/json", b"\xff\xfe"),
+        ("application/json", b'{"invitation": "\\ud800"}'),
+        ("application/json", '{"invitation": "é"}'.encode()),
+        ("application/json; charset=nonsense", b"{}"),
+        (f"{FORM}; charset=nonsense", b"invitation=x"),
+        (FORM, b"invitation=\xff\xfe"),
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nnonsense"),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b",
+        ),
+    ],
+)
+@pytest.mark.parametrize("registration", ["open", "invite"])
+async def test_a_malformed_body_is_the_clients_fault(
+    socket_dir: Path,
+    content_type: str,
+    body: bytes,
+    registration: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    relay = Relay(socket_dir, f"registration = {registration}\n")
+    async with relay.running():
+        status, told = await Web(relay).post(data=body, headers={"Content-Type": content_type})
+    assert (status, list(told)) == (400, ["reason"])
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_a_client_that_hangs_up_is_no_error(
+    socket_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    relay = Relay(socket_dir, "registration = invite\n")
+    async with relay.running():
+        for kind in ("application/json", FORM, "multipart/form-data; boundary=b"):
+            _, writer = await asyncio.open_unix_connection(str(relay.socket(NEW)))
+            head = f"POST /new HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+            writer.write(head.encode() + b"Content-Length: 9\r\n\r\nx")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.close()
+        assert (await Web(relay).post())[0] == 403
+        await asyncio.sleep(0.05)
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []

@@ -4,10 +4,11 @@ import base64
 import random
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 
 SENDER = "alice@relay.example"
 LIMIT = 31457280
@@ -30,7 +31,10 @@ def pkesk(version: int = 3, size: int = 94) -> bytes:
         return packet(
             1, b"\x03" + bytes(8) + b"\x01" + (8 * len(number)).to_bytes(2, "big") + number
         )
-    return packet(1, bytes([version, 0, 0x12]) + octets(size - 3))
+    algorithm = 25 if size < 78 else 35 if size > 1000 else 18
+    # ECDH begins with a number, a point on Curve25519 here.
+    point = b"\x01\x07\x40" if algorithm == 18 else b""
+    return packet(1, bytes([version, 0, algorithm]) + point + octets(size - 3 - len(point)))
 
 
 def skesk(version: int = 6) -> bytes:
@@ -116,6 +120,20 @@ def message(
     )  # fmt: skip
 
 
+def bounce(explanation: bytes = b"It could not be delivered.\r\n") -> bytes:
+    """A delivery report as Postfix sends it, but for its explanation."""
+    return (
+        b"From: Mail Delivery System <MAILER-DAEMON@mx.example>\r\nTo: alice@relay.example\r\n"
+        b"Subject: Undelivered Mail Returned to Sender\r\nAuto-Submitted: auto-replied\r\n"
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        b"--b\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n" + explanation
+        + b"--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        b"Reporting-MTA: dns; mx.example\r\n\r\n"
+        b"Final-Recipient: rfc822; nobody@mx.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: alice@relay.example\r\n--b--\r\n"
+    )  # fmt: skip
+
+
 def judge(
     content: bytes,
     *,
@@ -129,7 +147,7 @@ def judge(
     envelope = Envelope(
         Address.parse(sender) if sender else None, tuple(map(Address.parse, recipients))
     )
-    judged = Message(envelope, direction, limit)
+    judged = Trial(envelope, direction, limit)
     wire = stuff(content) + b".\r\n"
     out, refusal = b"", None
     for at in range(0, len(wire), step or len(wire)):

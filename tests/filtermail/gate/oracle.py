@@ -12,8 +12,11 @@ and in ciphertext. Everywhere else each token is one of a fixed set.
 
 import base64
 import binascii
+import contextlib
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 CRLF = b"\r\n"
@@ -21,7 +24,7 @@ EMPTY_LINES = 4
 """As many in a row are taken for what programs write; more would be a message of their own."""
 
 
-class Unaccounted(AssertionError):  # noqa: N818 - it is what is left over, not an error of ours
+class Unaccounted(AssertionError):
     """Something in an accepted message that is no token of the grammar."""
 
 
@@ -51,25 +54,187 @@ def tokens(content: bytes) -> list[bytes]:
 
 def cleansed(content: bytes) -> bytes:
     """The header block that a relay lets out for this message (docs/headers.md), empty line too."""
-    out = []
-    for field in _fields(content.partition(CRLF + CRLF)[0].split(CRLF)):
-        if field.name == b"from":
-            address = field.value.rpartition(b"<")[2].removesuffix(b">")
-            out.append(b"From: <" + address + b">" + CRLF)
-        elif field.name == b"subject":
-            out.append(b"Subject: [...]" + CRLF)
-        elif field.name == b"mime-version":
-            out.append(b"MIME-Version: 1.0" + CRLF)
-        elif field.name in _STAY or field.name.startswith(_STAY_PREFIXES):
-            out.append(field.raw)
-    return b"".join(out) + CRLF
+    fields = _fields(content.partition(CRLF + CRLF)[0].split(CRLF))
+    author = next(field.value for field in fields if field.name == b"from")
+    author = re.sub(rb"[ \t]+\([^()]*\)\Z", b"", author.rpartition(b"<")[2].removesuffix(b">"))
+    out: dict[bytes, bytes] = {}
+    for field in fields:
+        if field.name not in out and (value := _left(field, author)) is not None:
+            out[field.name] = _WRITTEN[field.name] + b": " + value + CRLF
+    return b"".join(out.values()) + CRLF
 
 
-_STAY = (
-    b"to", b"cc", b"date", b"message-id", b"in-reply-to", b"references", b"content-type",
-    b"content-transfer-encoding", b"auto-submitted", b"autocrypt", b"secure-join",
-)  # fmt: skip
-_STAY_PREFIXES = (b"chat-", b"autocrypt-", b"secure-join-", b"list-")
+_WRITTEN = {
+    name.lower(): name
+    for name in b"From To Cc Date Message-ID In-Reply-To References Subject MIME-Version "
+    b"Content-Type Content-Transfer-Encoding Auto-Submitted Chat-Version Chat-Is-Post-Message "
+    b"Autocrypt Secure-Join Secure-Join-Invitenumber".split()
+}
+"""The fields that may leave, as they are then written."""
+_FIXED = {
+    b"subject": b"[...]",
+    b"mime-version": b"1.0",
+}
+_LISTED = {
+    b"content-transfer-encoding": rb"(?i:7bit|8bit)",
+    b"auto-submitted": rb"(?i:no|auto-generated|auto-replied)",
+    b"chat-version": rb"[0-9][0-9]?[.][0-9][0-9]?",
+    b"chat-is-post-message": rb"1",
+    b"secure-join": rb"(?i:v[cg]-request)",
+    b"secure-join-invitenumber": rb"[0-9A-Za-z_-]{1,64}",
+}
+_IDENTIFIER = rb"<(?:[!#-'*+/-9=?A-Z^-~.-]){1,200}@[][0-9A-Za-z._:-]{1,100}>"
+
+
+def _left(field: Field, author: bytes) -> bytes | None:
+    """What is left of a field's value when it leaves; None: nothing, and the field does not."""
+    name, value = field.name, field.value
+    if name in _FIXED:
+        return _FIXED[name]
+    if name in _LISTED:
+        fits = re.fullmatch(_LISTED[name], value)
+        # What has a case to choose has none afterwards.
+        return (value.lower() if _LISTED[name].startswith(b"(?i:") else value) if fits else None
+    if name == b"from":
+        return b"<" + author + b">"
+    if name == b"autocrypt":
+        return _key(value, author)
+    read = _READ.get(name)
+    return read(value) if read else None
+
+
+def _identifier(value: bytes) -> bytes | None:
+    return value if re.fullmatch(_IDENTIFIER, value) else None
+
+
+def _identifiers(value: bytes) -> bytes | None:
+    apart = [one for one in re.split(rb"(?<=>)[ \t]*", value) if one]
+    good = bool(apart) and all(map(_identifier, apart))
+    return (CRLF + b" ").join(apart[-10:]) if good else None
+
+
+def _receivers(value: bytes) -> bytes:
+    hidden = b'"hidden-recipients": ;'
+    # Strings in quotes say nothing that leaves; what is in them must not be taken for anything.
+    plain = re.sub(rb'"(?:[^"\\]|\\[ -~])*"', b"\0", value)
+    addresses = []
+    for one in re.sub(rb",\Z", b"", plain).split(b","):
+        named = re.fullmatch(rb'[^<>,;:()@\\"]*<([^ \t<>()",;\0]+)>', one.strip(b" \t"))
+        bare = re.fullmatch(rb'[^ \t<>()",;:\0]+', one.strip(b" \t"))
+        address = named[1] if named else bare[0] if bare else b""
+        if not _is_address(address):
+            return hidden
+        addresses.append(b"<" + address + b">")
+    return (b"," + CRLF + b" ").join(addresses) if len(addresses) <= 1000 else hidden
+
+
+_ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f-\xa0]+'
+_LABEL = r"[^\x00-,./:-@\[-^`{-\xa0]+"
+
+
+def _is_address(octets: bytes) -> bool:
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    local, _, domain = text.rpartition("@")
+    short = len(octets) <= 254 and len(local.encode()) <= 64
+    return short and re.fullmatch(rf"{_ATOM}(\.{_ATOM})*", local) is not None and _is_host(domain)
+
+
+def _is_host(domain: str) -> bool:
+    literal = re.fullmatch(r"\[((?i:ipv6):)?([0-9A-Fa-f.:]+)\]", domain)
+    if literal:
+        kind = ipaddress.IPv6Address if literal[1] else ipaddress.IPv4Address
+        with contextlib.suppress(ValueError):
+            return bool(str(kind(literal[2])))
+        return False
+    labels = domain.split(".")
+    return all(
+        re.fullmatch(_LABEL, label) and len(label) <= 63 and not label.startswith("-")
+        and not label.endswith("-") for label in labels
+    )  # fmt: skip
+
+
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAY = r"(?:mon|tue|wed|thu|fri|sat|sun), *"
+
+
+def _moment(value: bytes) -> bytes | None:
+    """A date in UTC (RFC 5322, 3.3)."""
+    text = value.decode("latin-1")
+    months = "|".join(_MONTHS)
+    found = re.fullmatch(
+        rf"(?i:(?:{_DAY})?([0-3]?\d) +({months}) +([12]\d\d\d) +"
+        rf"([0-2]?\d):([0-5]\d)(?::([0-6]\d))? +([+-]\d{{4}}|GMT|UT)(?: *\([^()]{{0,60}}\))?)",
+        text,
+        re.ASCII,
+    )
+    if found is None:
+        return None
+    if re.fullmatch(
+        r"[A-Z][a-z][a-z], [0-3]\d [A-Z][a-z][a-z] \d{4} [0-2]\d:\d\d:[0-5]\d \+0000",
+        text,
+        re.ASCII,
+    ):
+        return value
+    day, month, year, hour, minute, second, zone = found.groups()
+    sign, offset = (zone[0], zone[1:]) if zone[0] in "+-" else ("+", "0000")
+    away = timedelta(hours=int(offset[:2]), minutes=int(offset[2:]))
+    try:
+        local = datetime(
+            int(year), _MONTHS.index(month.lower()) + 1, int(day), int(hour), int(minute),
+            int(second or 0), tzinfo=timezone(-away if sign == "-" else away),
+        )  # fmt: skip
+        return local.astimezone(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").encode()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _type_again(value: bytes) -> bytes | None:
+    try:
+        media, parameters = _content_type(value)
+    except Unaccounted:
+        return None
+    written = [
+        name + b'="' + (text.lower() if name == b"protocol" else text) + b'"'
+        for name, text in parameters.items()
+    ]
+    return media + (b"; " + (b";" + CRLF + b" ").join(written) if written else b"")
+
+
+def _key(value: bytes, author: bytes) -> bytes | None:
+    """An Autocrypt header of the author's own (Autocrypt level 1, 2.1)."""
+    attributes = [one.strip(b" \t") for one in value.split(b";")]
+    given = dict(one.split(b"=", 1) for one in attributes if b"=" in one)
+    names = [one.partition(b"=")[0] for one in attributes]
+    if names not in ([b"addr", b"keydata"], [b"addr", b"prefer-encrypt", b"keydata"]):
+        return None
+    text = re.sub(rb"[ \t]", b"", given[b"keydata"])
+    if given[b"addr"].lower() != author.lower() or len(given[b"keydata"]) > 32768:
+        return None
+    if given.get(b"prefer-encrypt", b"mutual") not in (b"mutual", b"nopreference"):
+        return None
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+    if base64.b64encode(key) != text or key[:1] not in (b"\xc6", b"\x98", b"\x99"):
+        return None
+    begin = b"; ".join(one for one in attributes[:-1]) + b";"
+    lines = [b"keydata=" + text[:69], *(text[at : at + 77] for at in range(69, len(text), 77))]
+    return begin + b"".join(CRLF + b" " + line for line in lines)
+
+
+_READ: dict[bytes, Callable[[bytes], bytes | None]] = {
+    b"to": _receivers,
+    b"cc": _receivers,
+    b"date": _moment,
+    b"message-id": _identifier,
+    b"in-reply-to": _identifier,
+    b"references": _identifiers,
+    b"content-type": _type_again,
+}
 
 
 def _require(condition: bool, what: str) -> None:
@@ -166,6 +331,21 @@ def _body(fields: list[Field], lines: list[bytes]) -> Iterator[bytes]:
 # Multipart (RFC 2046, 5.1.1): a delimiter is known by how its line *begins*.
 
 
+_SENTENCES = [
+    [sentence]
+    for sentence in (
+        b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message (RFC 2440 and 3156)",
+        b"This is an OpenPGP/MIME encrypted message.",
+        b"This is a MIME-encapsulated message.",
+        b"This is a MIME-encapsulated message",
+        b"This is a multi-part message in MIME format.",
+        b"This is a multi-part message in MIME format",
+    )
+]
+"""What programs write before the first part, for readers without OpenPGP."""
+
+
 class _Part(NamedTuple):
     fields: list[Field]
     lines: list[bytes]
@@ -181,7 +361,14 @@ def _multipart(lines: list[bytes], boundary: bytes, kinds: list[_Kind]) -> Itera
     delimiter = b"--" + boundary
     at = [number for number, line in enumerate(lines) if line.startswith(delimiter)]
     _require(len(at) == len(kinds) + 1, f"{len(at)} delimiters for {len(kinds)} parts")
-    yield from _empties(lines[: at[0]])
+    before = lines[: at[0]]
+    sentences = [line for line in before if line]
+    if len(kinds) == 2 and sentences in _SENTENCES:
+        where = before.index(sentences[0])
+        yield from _empties(before[:where])
+        yield sentences[0] + CRLF
+        before = before[where + 1 :]
+    yield from _empties(before)
     for kind, start, end in zip(kinds, at, at[1:], strict=False):
         yield delimiter + CRLF
         yield from kind(_part(lines[start + 1 : end]))
@@ -202,23 +389,34 @@ def _empties(lines: list[bytes]) -> Iterator[bytes]:
         yield CRLF
 
 
-_CHARSETS = rb'(?:; charset="?(?:utf-8|us-ascii)"?)?'
-_FILES = rb'(?:; (?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?)?;?'
-_VERSION_FILES = rb'(?:; (?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?)?;?'
+_CHARSETS = rb'; charset="?(?:utf-8|us-ascii)"?'
+_FILES = rb'; (?:file)?name="?(?:encrypted|msg|message)\.(?:asc|pgp|gpg)"?'
+_VERSION_FILES = rb'; (?:file)?name="?(?:version\.asc|pgpmime versions? identification)"?'
+
+
+def _any_of(*parameters: bytes) -> bytes:
+    """Each at most once, in any order; a semicolon may end them."""
+    once = b"".join(rb"(?!(?:.*" + one + rb"){2})" for one in parameters)
+    return once + rb"(?:" + b"|".join(parameters) + rb")*;?"
+
+
 _ANY_PART = {b"content-transfer-encoding": rb"7bit|8bit", b"mime-version": rb"1\.0"}
 # By field: what its value may be, in any case, white space taken for one blank.
 _VERSION_FIELDS = _ANY_PART | {
-    b"content-type": rb"application/pgp-encrypted" + _CHARSETS + _VERSION_FILES,
+    b"content-type": rb"application/pgp-encrypted" + _any_of(_CHARSETS, _VERSION_FILES),
     b"content-description": rb"pgp/mime versions? identification",
-    b"content-disposition": rb"(?:inline|attachment)" + _VERSION_FILES,
+    b"content-disposition": rb"(?:inline|attachment)" + _any_of(_VERSION_FILES),
 }
 _DATA_FIELDS = _ANY_PART | {
-    b"content-type": rb"application/octet-stream" + _CHARSETS + _FILES,
+    b"content-type": rb"application/octet-stream" + _any_of(_CHARSETS, _FILES),
     b"content-description": rb"openpgp encrypted message(?:\.asc)?|pgp/mime encrypted message|"
     rb"this is a digitally encrypted message part",
-    b"content-disposition": rb"(?:inline|attachment)" + _FILES,
+    b"content-disposition": rb"(?:inline|attachment)" + _any_of(_FILES),
 }
-_JOIN_FIELDS = _ANY_PART | {b"content-type": rb"text/plain" + _CHARSETS}
+_JOIN_FIELDS = _ANY_PART | {
+    b"content-type": rb"text/plain(?:" + _CHARSETS + rb")?",
+    b"message-id": _IDENTIFIER,
+}
 _BLANKS = re.compile(rb"[ \t]{0,8}\r\n[ \t]{1,8}|[ \t]{1,8}")
 
 
@@ -264,14 +462,31 @@ def _join_part(part: _Part, text: bytes) -> Iterator[bytes]:
     yield from _empties(part.lines[1:])
 
 
-# Armour (RFC 9580, 6.2), without armour headers.
+# Armour (RFC 9580, 6.2), its headers those that programs write by default.
+
+_ARMOUR_HEADERS = (
+    rb"Version: ProtonMail",
+    rb"Version: GnuPG(/MacGPG2)? v[\d.]{1,8}( \((GNU/Linux|MingW32|Darwin)\))?",
+    rb"Version: (OpenPGP[.]js|Mailvelope|FlowCrypt|BCPG) v?[\d.]{1,10}",
+    rb"Comment: https://(protonmail|mailvelope|flowcrypt)[.]com",
+    rb"Comment: https://(proton[.]me|openpgpjs[.]org)",
+    rb"Comment: GPGTools - https?://gpgtools[.]org",
+    rb"Comment: Using GnuPG with [A-Z][a-z]{1,12} - https?://www[.]enigmail[.]net/",
+    rb"Charset: (utf|UTF)-8",
+)
 
 
 def armour(lines: list[bytes]) -> Iterator[bytes]:
     """Those of an armoured message before its END line; raises Unaccounted."""
     yield b"-----BEGIN PGP MESSAGE-----" + CRLF
+    _require(b"" in lines, "armour without an empty line")
+    empty = lines.index(b"")
+    _require(1 <= empty < 9, f"{empty - 1} headers of the armour")
+    for header in lines[1:empty]:
+        _require(any(re.fullmatch(one, header) for one in _ARMOUR_HEADERS), f"{header!r}")
+        yield header + CRLF
     yield CRLF
-    data = lines[2:]
+    data = lines[empty + 1 :]
     checksum = data.pop() if data and re.fullmatch(rb"=[A-Za-z0-9+/]{4}", data[-1]) else None
     yield from _rewrapped(data)
     if checksum is not None:
@@ -307,15 +522,20 @@ class _Packet(NamedTuple):
 
 def packets(octets: bytes) -> Iterator[bytes]:
     """Session keys, then one packet of encrypted data, each made anew; raises Unaccounted."""
-    at, tag = 0, 0
-    for _ in range(5001):
+    at, tag, unknown, keys = 0, 0, 0, 0
+    counts = {1: 0, 3: 0}
+    while True:
         _require(at < len(octets), "no encrypted data")
         packet = _packet(octets, at)
         tag = packet.tag
         if tag == 18:
             _check_seipd(packet)
         else:
-            _check_session_key(packet)
+            unknown += _check_session_key(packet)
+            keys += len(packet.chunks[0])
+            counts[tag] += 1
+            _require(counts[1] <= 5000 and counts[3] <= 16, f"session keys: {counts}")
+            _require(keys <= 1 << 20 and unknown <= 48 << 10, f"{keys} octets of session keys")
         made = b"".join(
             piece for pair in zip(packet.headers, packet.chunks, strict=True) for piece in pair
         )
@@ -365,22 +585,43 @@ def _cut(octets: bytes, at: int, size: int) -> bytes:
     return octets[at : at + size]
 
 
-def _check_session_key(packet: _Packet) -> None:
+_SIZES = {
+    # By algorithm: octets of what follows its number (RFC 9580, 5.1; draft-ietf-openpgp-pqc).
+    1: (66, 1026), 2: (66, 1026), 8: (1088, 1800), 16: (132, 1028), 18: (59, 200),
+    25: (57, 74), 26: (81, 98), 35: (1145, 1162), 36: (1649, 1666),
+}  # fmt: skip
+_MPI_LEAVES = {1: (0, 0), 2: (0, 0), 16: (66, 514), 18: (25, 65)}
+
+
+def _check_session_key(packet: _Packet) -> int:
+    """Octets of a session key whose algorithm nobody knows yet, 0 for another one."""
     _require(packet.tag in (1, 3), f"a packet of type {packet.tag}")
     _require(len(packet.chunks) == 1, f"a packet of type {packet.tag} of partial length")
     body = packet.chunks[0]
     if packet.tag == 3:
-        _require(4 <= len(body) <= 256 and 4 <= body[0] < 10, f"SKESK: {body[:40]!r}")
-        return
-    _require(12 <= len(body) <= 4096 and 3 <= body[0] < 10, f"PKESK: {body[:40]!r}")
-    if body[0] == 6 and body[1]:
-        version, length = body[2], body[1]
-        known = (version, length) in ((4, 21), (6, 33))
-        _require(known and len(body) >= 12 + length, f"a fingerprint: {body[:40]!r}")
+        _require(12 <= len(body) <= 160 and 4 <= body[0] < 10, f"SKESK: {body[:40]!r}")
+        return 0
+    _require(12 <= len(body) <= 2100 and 3 <= body[0] < 10, f"PKESK: {body[:40]!r}")
+    before = 10
+    if body[0] == 6:
+        before = 3 + body[1]
+        known = body[1] == 0 or body[1:3] in (b"\x15\x04", b"\x21\x06")
+        _require(known and len(body) >= before, f"a fingerprint: {body[:40]!r}")
+    algorithm, key = body[before - 1], body[before:]
+    if body[0] not in (3, 6) or algorithm not in _SIZES:
+        _require(40 <= len(key) <= 2048, f"a key of an unknown algorithm: {len(key)} octets")
+        return len(body)
+    least, most = _SIZES[algorithm]
+    _require(least <= len(key) <= most, f"algorithm {algorithm}: {len(key)} octets")
+    if algorithm in _MPI_LEAVES:
+        number = -(-int.from_bytes(key[:2], "big") // 8)
+        least, most = _MPI_LEAVES[algorithm]
+        _require(least <= len(key) - 2 - number <= most, f"a number of {number} octets")
+    return 0
 
 
 def _check_seipd(packet: _Packet) -> None:
     body = b"".join(packet.chunks)
-    _require(len(packet.chunks) == 1 or len(packet.chunks[0]) >= 512, "a small first chunk")
+    _require(all(len(chunk) >= 512 for chunk in packet.chunks[:-1]), "a small chunk")
     least = {1: 1 + 8 + 2 + 22, 2: 4 + 32 + 16}.get(body[0] if body else 0)
     _require(least is not None and len(body) >= least, f"SEIPD: {body[:9]!r}, {len(body)} octets")

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtermail.gate.grammar import Direction, Envelope
-from filtermail.gate.message import Message
-from filtermail.gate.verdict import Refusal, Reply
+from filtermail.gate.trial import Trial
+from filtermail.gate.verdict import Refusal
 from relay.address import Address
 from relay.smtp.datastream import stuff
+from relay.smtp.reply import Reply
 from tests.filtermail.gate.building import (
     ARMOUR,
     CONTENT_TYPE,
@@ -21,6 +22,7 @@ from tests.filtermail.gate.building import (
     SENDER,
     VERSION_HEADERS,
     armoured,
+    bounce,
     judge,
     message,
     octets,
@@ -58,7 +60,7 @@ def test_captured_mail(path: Path, step: int, direction: Direction) -> None:
 
 
 def test_there_are_samples() -> None:
-    assert len(SAMPLES) == 8
+    assert len(SAMPLES) == 14
 
 
 ACCEPTED = {
@@ -74,11 +76,15 @@ ACCEPTED = {
     "PKESK v3 and SEIPD v1": {"armour": armoured(pkesk(3) + seipd(1))},
     "PKESK v6 and SEIPD v2": {"armour": armoured(pkesk(6) + seipd(2))},
     "a future version of PKESK": {"armour": armoured(pkesk(7) + seipd())},
+    "a session key of an algorithm of tomorrow": {
+        "armour": armoured(packet(1, b"\x06\x00\x63" + octets(1700)) * 25 + seipd())
+    },
+    "an RSA key of 4096 bits": {"armour": armoured(pkesk(3, 525) + seipd(1))},
     "SKESK v4": {"armour": armoured(skesk(4) + seipd())},
     "SKESK v5": {"armour": armoured(skesk(5) + seipd())},
     "SKESK v6": {"armour": armoured(skesk(6) + seipd())},
     "many recipients": {"armour": armoured(pkesk(6) * 1000 + seipd())},
-    "a post-quantum session key": {"armour": armoured(pkesk(6, 1800) + seipd())},
+    "a post-quantum session key": {"armour": armoured(pkesk(6, 1160) + seipd())},
     "partial lengths": {"armour": armoured(pkesk() + partial_seipd(9, 12, 9))},
     "a legacy header of two octets": {
         "armour": armoured(bytes([0x80 | 1 << 2 | 1, 0, 94]) + pkesk()[6:] + seipd())
@@ -191,9 +197,35 @@ REFUSED = {
         "fingerprint",
     ),
     "SKESK of text": ({"armour": armoured(packet(3, b"\x04" + TEXT * 30) + seipd())}, "size"),
-    "too many session keys": ({"armour": armoured(skesk() * 5001 + seipd())}, "5000"),
+    "too many session keys": ({"armour": armoured(pkesk(6) * 5001 + seipd())}, "too many"),
+    "too many passphrases": ({"armour": armoured(skesk() * 17 + seipd())}, "too many"),
+    "too many octets of session keys": (
+        {"armour": armoured(pkesk(6, 1160) * 1000 + seipd())},
+        "too many octets",
+    ),
+    "text in sixty session keys": (
+        {"armour": armoured(packet(1, b"\x03" + (TEXT * 45)[:940]) * 60 + seipd())},
+        "too many octets",
+    ),
+    "text behind the number of an RSA key": (
+        {"armour": armoured(packet(1, pkesk()[6:] + TEXT) + seipd())},
+        "its algorithm does not have",
+    ),
+    "text in an X25519 key": (
+        {"armour": armoured(packet(1, b"\x06\x00\x19" + TEXT * 9) + seipd())},
+        "its algorithm does not have",
+    ),
+    "a session key of an unknown algorithm that is text": (
+        {"armour": armoured(packet(1, b"\x06\x00\x63" + TEXT * 99) + seipd())},
+        "its algorithm does not have",
+    ),
     "partial PKESK": ({"armour": armoured(b"\xc1\xe9" + octets(512) + b"\0" + seipd())}, "partial"),
-    "small first chunk": ({"armour": armoured(partial_seipd(8, 9))}, "first partial chunk"),
+    "small first chunk": ({"armour": armoured(partial_seipd(8, 9))}, "partial chunk under 512"),
+    "small chunks behind the first": (
+        {"armour": armoured(partial_seipd(9, 8))},
+        "partial chunk under",
+    ),
+    "chunks of one octet": ({"armour": armoured(partial_seipd(9, 0, 0))}, "partial chunk under"),
     "indeterminate length": ({"armour": armoured(b"\xa7" + octets(99))}, "indeterminate"),
     "another protocol": (
         {"content_type": CONTENT_TYPE.replace(b"pgp-encrypted", b"pkcs7-mime")},
@@ -317,37 +349,87 @@ def test_no_author_for_the_empty_sender() -> None:
     assert reply.code == 553
 
 
-BOUNCE = (
-    b"From: Mail Delivery System <MAILER-DAEMON@relay.example>\r\nTo: alice@relay.example\r\n"
-    b"Auto-Submitted: auto-replied\r\n"
-    b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
-    b"--b\r\n\r\nyour message could not be delivered\r\n--b--\r\n"
-)
+BOUNCE = bounce()
+
+BOUNCES = {
+    "Postfix": BOUNCE.replace(
+        b"--b\r\n", b"This is a MIME-encapsulated message.\r\n\r\n--b\r\n", 1
+    ),
+    "no name": BOUNCE.replace(b"Mail Delivery System ", b""),
+    "an address alone": BOUNCE.replace(b"Mail Delivery System <", b"").replace(b">", b"", 1),
+    "a comment": BOUNCE.replace(
+        b"Mail Delivery System <MAILER-DAEMON@mx.example>",
+        b"MAILER-DAEMON@mx.example (Mail Delivery System)",
+    ),
+    "sendmail": BOUNCE.replace(b"System <", b"Subsystem <"),
+    "an explanation in two forms": BOUNCE.replace(
+        b"text/plain; charset=us-ascii", b"multipart/alternative; boundary=c"
+    ),
+    "nothing that came back": BOUNCE[: BOUNCE.index(b"--b\r\nContent-Type: text/rfc822")]
+    + b"--b--\r\n",
+    "the message that came back": BOUNCE.replace(b"text/rfc822-headers", b"message/rfc822"),
+}
 
 
-def test_a_bounce_may_come_in() -> None:
-    reply, out = judge(BOUNCE, direction=INCOMING, sender="")
-    assert reply is None
-    assert out == BOUNCE
+@pytest.mark.parametrize("content", BOUNCES.values(), ids=BOUNCES)
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_bounce_may_come_in(content: bytes, step: int) -> None:
+    assert judge(content, direction=INCOMING, sender="", step=step) == (None, content)
 
 
 @pytest.mark.parametrize(
     ("content", "sender"),
     [
-        (BOUNCE, "mailer-daemon@relay.example"),
+        (BOUNCE, "mailer-daemon@mx.example"),
         (BOUNCE.replace(b"MAILER-DAEMON", b"mallory"), ""),
+        (BOUNCE.replace(b"Mail Delivery System", b'"Your Bank"'), ""),
         (BOUNCE.replace(b"auto-replied", b"no"), ""),
         (BOUNCE.replace(b"Auto-Submitted", b"X-Auto-Submitted"), ""),
         (BOUNCE.replace(b"multipart/report", b"multipart/mixed"), ""),
-        (BOUNCE.replace(b"From", b"From: <a@b.example>\r\nFrom"), ""),
+        (BOUNCE.replace(b"=delivery-status", b"=disposition-notification"), ""),
+        (BOUNCE.replace(b" report-type=delivery-status;", b""), ""),
+        (BOUNCE.replace(b"From", b"From: <a@b.example>\r\nFrom", 1), ""),
     ],
 )
 def test_what_only_looks_like_a_bounce(content: bytes, sender: str) -> None:
-    refused(judge(content, direction=INCOMING, sender=sender)[0], "not an OpenPGP")
+    refused(judge(content, direction=INCOMING, sender=sender)[0], "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        BOUNCE.replace(b"message/delivery-status", b"text/html"),
+        BOUNCE.replace(b"text/plain", b"text/html"),
+        BOUNCE.replace(b"text/rfc822-headers", b"application/octet-stream"),
+        BOUNCE.replace(b"Final-Recipient", b"X-Final"),
+        BOUNCE.replace(b"Action: failed", b"Action: pay"),
+        BOUNCE.replace(b"--b--\r\n", b"--b\r\n\r\nmore\r\n--b--\r\n"),
+        BOUNCE + TEXT,
+        BOUNCE.removesuffix(b"--b--\r\n"),
+        BOUNCE.replace(b"could not", b"could not " * 20_000),
+    ],
+)
+@pytest.mark.parametrize("step", [0, 997])
+def test_a_bounce_has_the_parts_of_one(content: bytes, step: int) -> None:
+    refused(judge(content, direction=INCOMING, sender="", step=step)[0], "delivery report")
+
+
+def test_no_bare_line_end_in_a_bounce() -> None:
+    reply, _ = judge(BOUNCE.replace(b"delivered.", b"deli\nvered."), direction=INCOMING, sender="")
+    assert reply is not None
+    assert reply.code == 554
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in SPOOFED.values() if b"mallory@relay.example <" not in line][1:]
+)
+def test_incoming_mail_has_one_author_too(line: bytes) -> None:
+    content = message(headers=line + HEADERS.partition(b"\r\n")[2])
+    refused(judge(content, direction=INCOMING, sender="mallory@elsewhere.example")[0], "From")
 
 
 def test_no_bounce_goes_out() -> None:
-    reply, _ = judge(BOUNCE, sender="mailer-daemon@relay.example")
+    reply, _ = judge(BOUNCE, sender="mailer-daemon@mx.example")
     refused(reply, "not an OpenPGP")
 
 
@@ -363,7 +445,7 @@ def test_splitting_changes_no_verdict(name: str, cuts: list[int]) -> None:
     expected, whole = judge(content)
     wire = stuff(content) + b".\r\n"
     places = sorted({0, len(wire), *(cut % len(wire) for cut in cuts)})
-    judged = Message(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, 10**8)
+    judged = Trial(Envelope(Address.parse(SENDER), ()), Direction.OUTGOING, 10**8)
     out, reply = b"", None
     for start, end in itertools.pairwise(places):
         try:
@@ -395,8 +477,7 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
 
 def test_time_is_linear_in_what_a_hostile_client_sends() -> None:
     """A header block octet by octet, lines of one, chunks of 512: no more work than bytes."""
-    assert (
-        judge(message(headers=HEADERS + b"Chat-X: " + b"x" * 60_000 + b"\r\n"), step=1)[0] is None
-    )
+    long = b"Chat-X:" + b"\r\n ".join([b"x" * 60] * 1000) + b"\r\n"
+    assert judge(message(headers=HEADERS + long), step=1)[0] is None
     small = armoured(partial_seipd(*[9] * 2000), width=1)
     assert judge(message(armour=small), step=1460)[0] is None

@@ -75,8 +75,6 @@ def test_every_form_is_made_of_tokens(content: bytes) -> None:
 
 @pytest.mark.parametrize("pieces", [*(p for p, _ in REFUSED.values()), *INCOMING_ONLY.values()])
 def test_the_oracle_finds_by_itself_what_must_not_pass(pieces: dict[str, bytes]) -> None:
-    if b"GPGMail" in pieces.get("headers", b""):
-        pieces = {key: value for key, value in pieces.items() if key != "headers"}
     with pytest.raises(oracle.Unaccounted):
         oracle.tokens(message(**pieces))
 
@@ -124,7 +122,7 @@ TWO_FAULTS = {
         armour=armoured(packet(11, bytes(300))).replace(b"\r\n=vJ9s", b"\r\nAA AA\r\n=vJ9s")
     ),
     "bad base64, then a bad packet": message(
-        armour=armoured(pkesk(6, 24) * 3 + packet(11, bytes(300))).replace(b"\r\nw", b"\r\n_w", 1)
+        armour=armoured(pkesk(6, 70) * 3 + packet(11, bytes(300))).replace(b"\r\nw", b"\r\n_w", 1)
     ),
     "too long a line with a sign": message(
         armour=armoured(seipd(2, 401)).replace(b"=vJ9s", b"=" + b"A" * 2000)
@@ -141,7 +139,7 @@ def test_of_two_faults_the_first_is_told_however_they_come(content: bytes) -> No
     assert verdict_on(content).refusal is not None
 
 
-SMALL = message(armour=armoured(pkesk(6, 24) + seipd(2, 50)))
+SMALL = message(armour=armoured(pkesk(6, 70) + seipd(2, 50)))
 CUT = {
     "accepted": SMALL,
     "a request to join": joining(),
@@ -237,7 +235,7 @@ def flipped(content: bytes, at: int, bit: int) -> bytes:
 def test_a_bit_of_the_packets_flipped(at: int, bit: int, partial: bool) -> None:
     """Refused by both, or taken by both: of packets the oracle and the gate know the same."""
     data = partial_seipd(9, 1) if partial else seipd_body_packet()
-    packets = pkesk(6, 40) + skesk(4) + data
+    packets = pkesk(6, 70) + skesk(4) + data
     content = message(armour=armoured(flipped(packets, at % len(packets), bit)))
     if not check(content):
         with pytest.raises(oracle.Unaccounted):
@@ -266,7 +264,7 @@ SPLICED: dict[str, tuple[Splice, int]] = {
 @pytest.mark.parametrize(("splice", "harmless"), SPLICED.values(), ids=SPLICED)
 def test_at_every_place_of_the_body(splice: Splice, harmless: int) -> None:
     """Not a sample of places: all of them, in a body that is short."""
-    content = message(armour=armoured(pkesk(6, 24) + seipd(2, 50)))
+    content = message(armour=armoured(pkesk(6, 70) + seipd(2, 50)))
     places = range(content.index(b"\r\n\r\n") + 4, len(content) - 6)
     accepted = [at for at in places if check(splice(content, at), random.Random(at).randbytes(8))]
     assert len(accepted) == harmless

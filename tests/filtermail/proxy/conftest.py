@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from filtermail.daemon import run
 from filtermail.gate.grammar import Direction
 from relay.config import Config
 from relay.life.sockets import open_tcp
+from relay.mailbox.directory import ENFORCE, PASSWORD, prepare_root
+from relay.owner import Owner
 from tests.filtermail.gate.building import SENDER, message
 from tests.filtermail.proxy.dialogue import Client, Reply
 from tests.filtermail.proxy.scripted import Reinject
@@ -67,6 +70,25 @@ async def reinject() -> AsyncIterator[Reinject]:
     await server.stop()
 
 
+MakeMailbox = Callable[..., Path]
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> MakeMailbox:
+    """Make a mailbox as existing relays have it on their disk."""
+
+    def make(address: str, *, enforce: bool = True) -> Path:
+        path = tmp_path / "mail" / address
+        prepare_root(path.parent, Owner(os.geteuid(), os.getegid()))
+        path.mkdir(parents=True)
+        (path / PASSWORD).write_text("{SHA512-CRYPT}$6$salt$hash")
+        if enforce:
+            (path / ENFORCE).touch()
+        return path
+
+    return make
+
+
 @pytest.fixture
 async def start(reinject: Reinject, tmp_path: Path) -> AsyncIterator[Start]:
     """Start an instance: `await start(direction, **what the configuration has otherwise)`."""
@@ -96,10 +118,14 @@ async def start(reinject: Reinject, tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def spawn(reinject: Reinject, tmp_path: Path) -> AsyncIterator[Spawn]:
-    """Start an instance as a process: `await spawn(direction)`."""
-    config = configure(tmp_path, reinject.port)
+    """Start an instance as a process: `await spawn(direction, domain=...)`."""
     async with contextlib.AsyncExitStack() as processes:
-        yield lambda direction="outgoing": processes.enter_async_context(spawned(config, direction))
+
+        async def _spawn(direction: str = "outgoing", domain: str = DOMAIN) -> Spawned:
+            config = configure(tmp_path, reinject.port, domain=domain)
+            return await processes.enter_async_context(spawned(config, direction))
+
+        yield _spawn
 
 
 @pytest.fixture

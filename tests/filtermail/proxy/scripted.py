@@ -80,7 +80,7 @@ class Received:
         return head + b"\r\n"
 
 
-class _HungUp(Exception):  # noqa: N818 - the state that it reports
+class _HungUp(Exception):
     """Told to hang up, or the other side did."""
 
 
@@ -137,6 +137,10 @@ class Reinject:
     @property
     def messages(self) -> list[Received]:
         return [message for session in self.sessions for message in session.messages]
+
+    def octets(self, at: int) -> int:
+        """How much came of the message that was begun as the `at`th."""
+        return len(self.messages[at].wire) if len(self.messages) > at else 0
 
     @property
     def completed(self) -> list[Received]:

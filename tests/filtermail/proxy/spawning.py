@@ -47,11 +47,13 @@ class Spawned:
         return await asyncio.to_thread(self._daemon.wait)
 
 
-def configure(directory: Path, reinject_port: int, port: int = 10080) -> Path:
+def configure(
+    directory: Path, reinject_port: int, port: int = 10080, domain: str = "relay.example"
+) -> Path:
     """Write a configuration; its path."""
     config = directory / "chatmail.ini"
     config.write_text(
-        "[params]\nmail_domain = relay.example\nmax_user_send_burst_size = 1000\n"
+        f"[params]\nmail_domain = {domain}\nmax_user_send_burst_size = 1000\n"
         f"mailboxes_dir = {directory}/mail\n"
         f"filtermail_smtp_port = {port}\nfiltermail_smtp_port_incoming = {port}\n"
         f"postfix_reinject_port = {reinject_port}\n"

@@ -1,15 +1,16 @@
 """Incoming: encrypted messages, bounces, and cleartext for who wants it; on real mailboxes."""
 
+import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from filtermail.gate.grammar import Direction
-from relay.mailbox.directory import ENFORCE, PASSWORD
-from tests.filtermail.gate.building import message
-from tests.filtermail.proxy.conftest import DOMAIN, Connect, Start
+from relay.mailbox.directory import ENFORCE, MARK, PASSWORD, prepare_root
+from relay.owner import Owner
+from tests.filtermail.gate.building import bounce, message
+from tests.filtermail.proxy.conftest import DOMAIN, Connect, MakeMailbox, Start
 from tests.filtermail.proxy.dialogue import Client, wire
 from tests.filtermail.proxy.scripted import Reinject
 
@@ -25,29 +26,7 @@ CLEARTEXT = (
     b"\r\n"
     b".hello\r\n..\r\n\xff\xfe\0 tab\t \r\n\r\n"
 )
-BOUNCE = (
-    b"From: Mail Delivery System <MAILER-DAEMON@other.example>\r\n"
-    b"Subject: Undelivered Mail Returned to Sender\r\n"
-    b"Auto-Submitted: auto-replied\r\n"
-    b'Content-Type: multipart/report; report-type=delivery-status; boundary="x"\r\n'
-    b"\r\n--x\r\n\r\nsorry\r\n--x--\r\n"
-)
-MakeMailbox = Callable[..., Path]
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path) -> MakeMailbox:
-    """Make a mailbox as existing relays have it on their disk."""
-
-    def make(address: str, *, enforce: bool) -> Path:
-        path = tmp_path / "mail" / address
-        path.mkdir(parents=True)
-        (path / PASSWORD).write_text("{SHA512-CRYPT}$6$salt$hash")
-        if enforce:
-            (path / ENFORCE).touch()
-        return path
-
-    return make
+BOUNCE = bounce()
 
 
 @pytest.fixture
@@ -55,12 +34,86 @@ async def client(start: Start, connect: Connect) -> Client:
     return await connect(await start(Direction.INCOMING))
 
 
-async def test_encrypted_for_anyone(client: Client, reinject: Reinject) -> None:
-    headers = CLEARTEXT.partition(b"Content-Type")[0]
-    content = message(headers=headers)
-    assert (await client.submit(content, FAR, [ALICE])).code == 250
+ENCRYPTED = message(headers=CLEARTEXT.partition(b"Content-Type")[0])
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+async def test_encrypted_for_anyone(
+    enforce: bool, client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE, enforce=enforce)
+    assert (await client.submit(ENCRYPTED, FAR, [ALICE])).code == 250
     (arrived,) = reinject.accepted
-    assert arrived.content == content
+    assert arrived.content == ENCRYPTED
+    assert arrived.sender == b"MAIL FROM:<bob@other.example>\r\n"
+
+
+@pytest.mark.parametrize("state", ["missing", "half-made", "blocked"])
+async def test_nobody_to_deliver_to(
+    state: str, client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    """Refused at once: a bounce would go to whoever a stranger names as the sender."""
+    mailbox(CAROL)
+    if state == "blocked":
+        (mailbox(ALICE) / PASSWORD).write_text("")
+    elif state == "half-made":
+        (mailbox(ALICE) / PASSWORD).unlink()
+    reply = await client.submit(ENCRYPTED, FAR, [ALICE])
+    assert (reply.code, reply.text[:5]) == (550, "5.1.1")
+    assert reinject.sessions == []
+    # Beside one who exists, the other is left out: a refusal would be for both.
+    assert (await client.submit(ENCRYPTED, FAR, [ALICE, CAROL])).code == 250
+    (arrived,) = reinject.accepted
+    assert arrived.recipients == [f"RCPT TO:<{CAROL}>\r\n".encode()]
+
+
+async def test_who_is_not_the_author_gets_no_bounce(
+    client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE)
+    assert (await client.submit(ENCRYPTED, "victim@third.example", [ALICE])).code == 250
+    (arrived,) = reinject.accepted
+    assert arrived.sender == b"MAIL FROM:<>\r\n"
+
+
+OWN = f"carol@{DOMAIN}"
+
+
+@pytest.mark.parametrize(
+    ("sender", "author"), [(OWN, OWN), (OWN, FAR), (FAR, OWN), ("", OWN), (OWN.upper(), FAR)]
+)
+@pytest.mark.parametrize("enforce", [True, False])
+async def test_a_stranger_does_not_write_as_a_user_of_this_relay(
+    sender: str,
+    author: str,
+    enforce: bool,
+    client: Client,
+    mailbox: MakeMailbox,
+    reinject: Reinject,
+) -> None:
+    mailbox(ALICE, enforce=enforce)
+    content = ENCRYPTED.replace(FAR.encode(), author.encode())
+    reply = await client.submit(content, sender, [ALICE])
+    assert (reply.code, reply.text[:5]) == (550, "5.7.1")
+    assert reinject.sessions == []
+
+
+OWN_LINE = b"from:  Bob  <bob@other.example>\r\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"", OWN_LINE * 2, b"From: bob@other.example, z@other.example\r\n", b"From: bob\r\n"],
+    ids=["none", "twice", "two", "no-address"],
+)
+@pytest.mark.parametrize("enforce", [True, False])
+async def test_one_author_and_no_more(
+    lines: bytes, enforce: bool, client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE, enforce=enforce)
+    content = ENCRYPTED.replace(OWN_LINE, lines)
+    assert (await client.submit(content, FAR, [ALICE])).code == 554
+    assert reinject.sessions == []
 
 
 async def test_bounce(client: Client, mailbox: MakeMailbox, reinject: Reinject) -> None:
@@ -75,7 +128,6 @@ async def test_bounce(client: Client, mailbox: MakeMailbox, reinject: Reinject) 
 async def test_cleartext_by_mailbox(
     client: Client, mailbox: MakeMailbox, reinject: Reinject
 ) -> None:
-    assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 523
     path = mailbox(ALICE, enforce=True)
     reply = await client.submit(CLEARTEXT, FAR, [ALICE])
     assert reply.code == 523
@@ -92,13 +144,10 @@ async def test_cleartext_by_mailbox(
     "others",
     [
         [CAROL],
-        [f"nobody@{DOMAIN}"],
         ["alice@other.example"],
-        [f"/alice@{DOMAIN}"],
-        [f'"al ice"@{DOMAIN}'],
-        ["postmaster"],
+        [f"nobody@{DOMAIN}", CAROL],
     ],
-    ids=["enforces", "unknown", "another-domain", "path", "quoted", "postmaster"],
+    ids=["enforces", "another-domain", "unknown-and-enforces"],
 )
 @pytest.mark.parametrize("first", [True, False])
 async def test_one_recipient_who_does_not_take_cleartext(
@@ -112,12 +161,27 @@ async def test_one_recipient_who_does_not_take_cleartext(
     assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 250
 
 
+@pytest.mark.parametrize(
+    "other",
+    [f"nobody@{DOMAIN}", f"/alice@{DOMAIN}", f'"al ice"@{DOMAIN}', "postmaster"],
+    ids=["unknown", "path", "quoted", "postmaster"],
+)
+async def test_who_does_not_exist_has_no_say(
+    other: str, client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE, enforce=False)
+    assert (await client.submit(CLEARTEXT, FAR, [other, ALICE])).code == 250
+    (arrived,) = reinject.accepted
+    assert arrived.recipients == [f"RCPT TO:<{ALICE}>\r\n".encode()]
+
+
 async def test_who_takes_cleartext_gets_none_from_here(
     start: Start, connect: Connect, mailbox: MakeMailbox, reinject: Reinject
 ) -> None:
     mailbox(ALICE, enforce=False)
     client = await connect(await start(Direction.OUTGOING))
-    assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 523
+    content = CLEARTEXT.replace(FAR.encode(), CAROL.encode())
+    assert (await client.submit(content, CAROL, [ALICE])).code == 523
     assert reinject.completed == []
 
 
@@ -136,8 +200,8 @@ async def test_cleartext_however_it_is_cut(
 ) -> None:
     """It is recognised as none at any place, late ones too; and nothing gets lost there."""
     mailbox(ALICE, enforce=False)
-    half_encrypted = message(epilogue=b"but this is not\r\n.\r\n")
-    for content in (CLEARTEXT, half_encrypted, b"Subject: headers alone\r\n"):
+    half_encrypted = ENCRYPTED + b"but this is not\r\n.\r\n"
+    for content in (CLEARTEXT, half_encrypted, b"From: bob@other.example\r\n"):
         await client.begin(FAR, ALICE)
         sent = wire(content)
         for at in range(0, len(sent), step):
@@ -153,14 +217,25 @@ async def test_a_disk_that_does_not_answer_is_temporary(
     # Longer than any path may be (PATH_MAX).
     unreachable = tmp_path.joinpath(*["x" * 250] * 20)
     client = await connect(await start(Direction.INCOMING, mailboxes_dir=unreachable))
-    assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 451
-    assert reinject.completed == []
-    assert (await client.submit(message(), FAR, [ALICE])).code == 250
+    for content in (CLEARTEXT, ENCRYPTED):
+        assert (await client.submit(content, FAR, [ALICE])).code == 451
+    assert reinject.sessions == []
+
+
+@pytest.mark.parametrize("mount_point", [False, True])
+async def test_mailboxes_that_are_not_mounted_are_temporary(
+    client: Client, reinject: Reinject, tmp_path: Path, mount_point: bool
+) -> None:
+    """Nobody is unknown for that."""
+    if mount_point:
+        (tmp_path / "mail").mkdir()
+    assert (await client.submit(ENCRYPTED, FAR, [ALICE])).code == 451
+    assert reinject.sessions == []
 
 
 async def test_nothing_is_made_of_mailboxes(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "mail").mkdir()
+    prepare_root(tmp_path / "mail", Owner(os.geteuid(), os.getegid()))
     before = stat.S_IMODE((tmp_path / "mail").stat().st_mode)
-    assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 523
-    assert list((tmp_path / "mail").iterdir()) == []
+    assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 550
+    assert [path.name for path in (tmp_path / "mail").iterdir()] == [MARK]
     assert stat.S_IMODE((tmp_path / "mail").stat().st_mode) == before

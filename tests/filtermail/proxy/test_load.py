@@ -9,7 +9,7 @@ from tests.filtermail.gate.building import HEADERS
 from tests.filtermail.proxy.conftest import Connect, Running, Spawn, Start
 from tests.filtermail.proxy.scripted import HANG_UP, Reinject, refuse
 from tests.filtermail.proxy.spawning import Spawned
-from tests.filtermail.proxy.test_verdicts import ACCEPTED, SAMPLES, sender_of
+from tests.filtermail.proxy.test_verdicts import ACCEPTED, SAMPLES, SAMPLES_DOMAIN, sender_of
 
 CLIENTS = 200
 
@@ -18,7 +18,9 @@ CLIENTS = 200
 async def test_200_clients(
     own_process: bool, start: Start, spawn: Spawn, connect: Connect, reinject: Reinject
 ) -> None:
-    instance: Running | Spawned = await (spawn() if own_process else start())
+    instance: Running | Spawned = await (
+        spawn(domain=SAMPLES_DOMAIN) if own_process else start(mail_domain=SAMPLES_DOMAIN)
+    )
     clients = await asyncio.gather(*(connect(instance) for _ in range(CLIENTS)))
 
     async def send(number: int) -> int:
@@ -46,7 +48,7 @@ async def test_accepted_refused_and_failed_side_by_side(
     start: Start, connect: Connect, reinject: Reinject
 ) -> None:
     """Whoever heard 250 has one message delivered, whoever did not has none."""
-    instance = await start()
+    instance = await start(mail_domain=SAMPLES_DOMAIN)
     acts = [None, HANG_UP, refuse("452 4.3.1 Full"), refuse("421 4.3.2 Bye", hang_up=True)]
     for step in ("MAIL", "RCPT", "DATA", "body", "dot"):
         reinject.at(step, *(acts if step != "body" else acts[:2]) * 5)

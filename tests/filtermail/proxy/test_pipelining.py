@@ -6,17 +6,12 @@ import socket
 import pytest
 
 from filtermail.gate.grammar import Direction
-from tests.filtermail.gate.building import SENDER, message
-from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Start, submit
+from tests.filtermail.gate.building import SENDER, bounce, message
+from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, MakeMailbox, Start, submit
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
 
-BOUNCE = (
-    b"From: mailer-daemon@other.example\r\n"
-    b"Auto-Submitted: auto-replied\r\n"
-    b"Content-Type: multipart/report; boundary=x\r\n"
-    b"\r\n"
-)
+BOUNCE = bounce()
 
 
 def unbuffered(client: Client) -> None:
@@ -102,13 +97,14 @@ async def test_the_end_cut_at_each_place(cut: int, client: Client, reinject: Rei
     assert arrived.content == message()
 
 
-DOTTED = BOUNCE + b".\r\n..\r\n.a\r\n...\r\nb.\r\n \r\n.\r\n"
+DOTTED = bounce(b".\r\n..\r\n.a\r\n...\r\nb.\r\n \r\n.\r\n")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 1000])
 async def test_dots_are_stuffed_on_both_sides(
-    step: int, start: Start, connect: Connect, reinject: Reinject
+    step: int, start: Start, connect: Connect, mailbox: MakeMailbox, reinject: Reinject
 ) -> None:
+    mailbox(f"alice@{DOMAIN}")
     client = await connect(await start(Direction.INCOMING))
     await client.begin("", f"alice@{DOMAIN}")
     sent = wire(DOTTED)
@@ -120,16 +116,22 @@ async def test_dots_are_stuffed_on_both_sides(
     assert arrived.content == DOTTED
 
 
-async def test_a_message_of_a_dot_alone(start: Start, connect: Connect, reinject: Reinject) -> None:
+async def test_a_message_of_a_dot_alone(
+    start: Start, connect: Connect, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(f"alice@{DOMAIN}")
     client = await connect(await start(Direction.INCOMING))
     await client.begin("", f"alice@{DOMAIN}")
-    assert (await client.say(b".\r\nNOOP\r\n")).code == 523
+    assert (await client.say(b".\r\nNOOP\r\n")).code == 554
     assert (await client.reply()).code == 250
     assert reinject.completed == []
 
 
-async def test_half_an_end_is_none(start: Start, connect: Connect, reinject: Reinject) -> None:
+async def test_half_an_end_is_none(
+    start: Start, connect: Connect, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
     """What other servers might take for an end (SMTP smuggling) neither ends nor passes."""
+    mailbox(f"alice@{DOMAIN}")
     client = await connect(await start(Direction.INCOMING))
     for end in (b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r"):
         await client.begin("", f"alice@{DOMAIN}")

@@ -36,10 +36,24 @@ async def test_what_postfix_refused_at_the_dot_leaves_the_connection_usable(
 async def test_what_the_gate_refused_ends_the_connection(
     client: Client, reinject: Reinject
 ) -> None:
+    assert (await submit(client)).code == 250
+    await client.begin(SENDER, RECIPIENT)
+    content = wire(message(epilogue=b"and in clear\r\n"))
+    await client.send(content[:-30])
+    await eventually(lambda: reinject.octets(1) > 0, "the beginning to be passed on")
+    assert (await client.say(content[-30:])).code == 523
+    await eventually(lambda: reinject.sessions[0].ended, "the first connection to end")
+    assert (await submit(client)).code == 250
+    assert len(reinject.sessions) == 2
+
+
+async def test_what_the_gate_refused_by_its_header_costs_no_connection(
+    client: Client, reinject: Reinject
+) -> None:
     codes = [(await submit(client, each)).code for each in (message(), CLEARTEXT, message())]
     assert codes == [250, 523, 250]
-    assert len(reinject.sessions) == 2
-    await eventually(lambda: reinject.sessions[0].ended, "the first connection to end")
+    assert len(reinject.sessions) == 1
+    assert reinject.count(b"MAIL") == 2
 
 
 GONE: list[tuple[str, Act]] = [
@@ -88,10 +102,12 @@ async def test_a_connection_that_ended_while_idle_is_replaced(
 
 async def test_all_idle_connections_dead_at_once(connect: Connect, reinject: Reinject) -> None:
     clients = [await connect() for _ in range(5)]
-    for client in clients:
+    for number, client in enumerate(clients):
         await client.begin(SENDER, RECIPIENT)
+        await client.send(wire(message())[:-50])
+        await eventually(lambda: reinject.octets(number) > 0, "the message to go on")  # noqa: B023
     for client in clients:
-        assert (await client.say(wire(message()))).code == 250
+        assert (await client.say(wire(message())[-50:])).code == 250
     assert len(reinject.sessions) == 5
     reinject.at("MAIL", *[HANG_UP] * 5)
     assert (await submit(clients[0])).code == 250
@@ -136,10 +152,12 @@ async def test_few_connections_are_kept(
 ) -> None:
     monkeypatch.setattr(limits, "MAX_IDLE", 2)
     clients = [await connect() for _ in range(5)]
-    for client in clients:
+    for number, client in enumerate(clients):
         await client.begin(SENDER, RECIPIENT)
+        await client.send(wire(message())[:-50])
+        await eventually(lambda: reinject.octets(number) > 0, "the message to go on")  # noqa: B023
     for client in clients:
-        assert (await client.say(wire(message()))).code == 250
+        assert (await client.say(wire(message())[-50:])).code == 250
     await eventually(lambda: reinject.ended == 3, "three connections to end")
 
 
@@ -153,9 +171,8 @@ async def test_clients_that_vanish_take_no_connection_with_them(
         client, before = await connect(), len(reinject.sessions)
         await client.send(b"EHLO x\r\nMAIL FROM:<%s>\r\n" % SENDER.encode())
         await client.send(b"RCPT TO:<%s>\r\nDATA\r\n" % RECIPIENT.encode())
-        if step == "dot":
-            assert await client.replies(4) == [250, 250, 250, 354]
-            await client.send(wire(message()))
+        assert await client.replies(4) == [250, 250, 250, 354]
+        await client.send(wire(message()))
         await eventually(lambda: len(reinject.sessions) > before, "a connection")  # noqa: B023
         client.vanish()
         await eventually(lambda: reinject.sessions[-1].ended, "the connection to be dropped")

@@ -8,7 +8,15 @@ import pytest
 
 from filtermail import daemon as service
 from tests.filtermail.gate.building import HEADERS, SENDER, message
-from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Spawn, Start, submit
+from tests.filtermail.proxy.conftest import (
+    DOMAIN,
+    RECIPIENT,
+    Connect,
+    MakeMailbox,
+    Spawn,
+    Start,
+    submit,
+)
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Act, Reinject
 from tests.filtermail.proxy.spawning import Spawned, configure
@@ -17,10 +25,10 @@ from tests.support import daemon, eventually
 TOLD = b"421 4.3.2 Service is restarting, try again\r\n"
 
 
-async def in_the_middle(client: Client) -> bytes:
+async def in_the_middle(client: Client, sender: str = SENDER, recipient: str = RECIPIENT) -> bytes:
     """Have a client send half a message; the other half."""
-    await client.begin(SENDER, RECIPIENT)
-    content = wire(message())
+    await client.begin(sender, recipient)
+    content = wire(message().replace(SENDER.encode(), sender.encode()))
     await client.send(content[:-500])
     return content[-500:]
 
@@ -86,14 +94,19 @@ def check_log(process: Spawned) -> None:
 
 
 @pytest.mark.parametrize("direction", ["outgoing", "incoming"])
-async def test_sigterm(direction: str, spawn: Spawn, connect: Connect, reinject: Reinject) -> None:
+async def test_sigterm(
+    direction: str, spawn: Spawn, connect: Connect, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    alice, bob = f"alice@{DOMAIN}", "bob@other.example"
+    sender, recipient = (alice, bob) if direction == "outgoing" else (bob, alice)
+    mailbox(alice)
     process = await spawn(direction)
     answering = asyncio.Event()
     reinject.at("dot", Act(until=answering))
     idle, waiting, busy = [await connect(process) for _ in range(3)]
-    await waiting.begin(SENDER, f"alice@{DOMAIN}")
-    await waiting.send(wire(message()))
-    rest = await in_the_middle(busy)
+    await waiting.begin(sender, recipient)
+    await waiting.send(wire(message().replace(SENDER.encode(), sender.encode())))
+    rest = await in_the_middle(busy, sender, recipient)
     process.terminate()
     assert await idle.ended() == TOLD
     assert (await busy.say(rest)).code == 250
@@ -143,13 +156,13 @@ async def test_it_opens_the_configured_port_itself(
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         config = configure(tmp_path, reinject.port, port)
-        with daemon(["-m", "filtermail", "incoming", "--config", str(config)]) as started:
+        with daemon(["-m", "filtermail", "outgoing", "--config", str(config)]) as started:
             await eventually(lambda: started.log.count("\n") > 0, "a line in the log")
             if "cannot listen" in started.log:
                 # Somebody else was faster; with a port that is given, nothing rules that out.
                 assert await asyncio.to_thread(started.wait) == 1
                 continue
-            assert f"filtermail incoming is up on smtp 127.0.0.1:{port}" in started.log
+            assert f"filtermail outgoing is up on smtp 127.0.0.1:{port}" in started.log
             client = await connect(Spawned(started, port))
             assert (await submit(client)).code == 250
             return

@@ -3,8 +3,8 @@
 import pytest
 
 from filtermail.gate.grammar import Direction
-from tests.filtermail.gate.building import HEADERS, SENDER, message
-from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, Start, submit
+from tests.filtermail.gate.building import HEADERS, SENDER, bounce, message
+from tests.filtermail.proxy.conftest import DOMAIN, RECIPIENT, Connect, MakeMailbox, Start, submit
 from tests.filtermail.proxy.dialogue import EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Reinject
 
@@ -31,13 +31,15 @@ async def test_stuffed_dots_do_not_count(
     assert (await submit(client, content)).code == (552 if excess else 250)
 
 
-async def test_stuffed_dots_do_not_count_in_a_body(start: Start, connect: Connect) -> None:
-    headers = b"From: mailer-daemon@x.example\r\nAuto-Submitted: auto-replied\r\n"
-    content = headers + b"Content-Type: multipart/report; boundary=x\r\n\r\n" + b".\r\n" * 1000
+async def test_stuffed_dots_do_not_count_in_a_body(
+    start: Start, connect: Connect, mailbox: MakeMailbox
+) -> None:
+    mailbox(f"alice@{DOMAIN}")
+    content = bounce(b".\r\n" * 1000)
     client = await connect(await start(Direction.INCOMING, max_message_size=len(content)))
     reply = await client.submit(content, "", [f"alice@{DOMAIN}"])
     assert reply.code == 250
-    reply = await client.submit(content + b".\r\n", "", [f"alice@{DOMAIN}"])
+    reply = await client.submit(bounce(b".\r\n" * 1001), "", [f"alice@{DOMAIN}"])
     assert reply.code == 552
 
 
@@ -49,7 +51,7 @@ async def test_commands_in_a_message_that_is_too_big_are_not_executed(
     injected = b"NOOP\r\n" + envelope(SENDER, "mallory@other.example") + b"DATA\r\nQUIT\r\n"
     await client.send(wire(message(epilogue=injected * 5000)) + b"NOOP\r\nQUIT\r\n")
     assert await client.replies(3) == [552, 250, 221]
-    assert reinject.count(b"MAIL") == 1
+    assert reinject.count(b"MAIL") == 0
     assert reinject.completed == []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.filtermail.gate.building import HEADERS, SENDER, message
-from tests.filtermail.proxy.conftest import RECIPIENT, Connect, submit
+from tests.filtermail.proxy.conftest import RECIPIENT, Connect, Start, submit
 from tests.filtermail.proxy.dialogue import Client
 from tests.filtermail.proxy.scripted import Reinject
 from tests.support import eventually
@@ -17,6 +17,7 @@ SAMPLES = {
 }
 CLEARTEXT = SAMPLES["unencrypted-chat-text"]
 ACCEPTED = sorted(SAMPLES.keys() - {"unencrypted-chat-text"})
+SAMPLES_DOMAIN = "[127.0.0.1]"
 REFUSAL = "Encryption Needed: Invalid Unencrypted Mail"
 
 
@@ -31,31 +32,35 @@ def test_there_are_samples() -> None:
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-async def test_sample_arrives(name: str, client: Client, reinject: Reinject) -> None:
+async def test_sample_arrives(
+    name: str, start: Start, connect: Connect, reinject: Reinject
+) -> None:
+    client = await connect(await start(mail_domain=SAMPLES_DOMAIN))
     content = SAMPLES[name]
     reply = await client.submit(content, sender_of(content), [RECIPIENT])
     assert reply == (250, "2.0.0 Ok: queued as 4F2x")
     (arrived,) = reinject.accepted
     headers, _, body = content.partition(b"\r\n\r\n")
     assert arrived.body == body
-    # Captured messages have no header that would be dropped; the legacy ones have a subject.
-    assert arrived.headers == re.sub(rb"\r\nSubject: [^\r\n]*", b"\r\nSubject: [...]", headers) + (
-        b"\r\n"
-    )
+    # Captured messages have no header that would be dropped; the legacy ones have a subject, and
+    # white space at their folds that is not passed on.
+    expected = re.sub(rb"\r\nSubject: [^\r\n]*", b"\r\nSubject: [...]", headers) + b"\r\n"
+    assert re.sub(rb"\s", b"", arrived.headers) == re.sub(rb"\s", b"", expected)
     assert arrived.sender == b"MAIL FROM:<%s>\r\n" % sender_of(content).encode()
     assert arrived.recipients == [b"RCPT TO:<%s>\r\n" % RECIPIENT.encode()]
 
 
 async def test_cleartext_is_refused_and_the_next_message_passes(
-    client: Client, reinject: Reinject
+    start: Start, connect: Connect, reinject: Reinject
 ) -> None:
+    client = await connect(await start(mail_domain=SAMPLES_DOMAIN))
     reply = await client.submit(CLEARTEXT, sender_of(CLEARTEXT), [RECIPIENT])
     assert reply.code == 523
     assert reply.text.startswith(REFUSAL)
-    await eventually(lambda: reinject.sessions[0].ended, "the connection to be dropped")
-    assert reinject.completed == []
-    assert (await submit(client)).code == 250
-    assert [arrived.complete for arrived in reinject.messages] == [False, True]
+    assert reinject.sessions == [], "a refused header costs the reinject side nothing"
+    sample = SAMPLES[ACCEPTED[0]]
+    assert (await client.submit(sample, sender_of(sample), [RECIPIENT])).code == 250
+    assert [arrived.complete for arrived in reinject.messages] == [True]
 
 
 async def test_cleartext_behind_what_was_passed_on_is_never_completed(
@@ -65,7 +70,7 @@ async def test_cleartext_behind_what_was_passed_on_is_never_completed(
     content = message(epilogue=b"psst: the key is under the mat\r\nand\r\n")
     await client.begin(SENDER, RECIPIENT)
     await client.send(content[:-50])
-    await eventually(lambda: bool(reinject.messages[0].wire), "the beginning to be passed on")
+    await eventually(lambda: reinject.octets(0) > 0, "the beginning to be passed on")
     await client.send(content[-50:])
     await eventually(lambda: reinject.sessions[0].ended, "the connection to be dropped")
     reply = await client.say(b".\r\n")

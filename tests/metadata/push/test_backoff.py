@@ -11,6 +11,7 @@ from metadata.push.backoff import (
     next_due,
     retry_after,
 )
+from metadata.push.table import FAR
 
 CHANCE = st.floats(0, 1, exclude_max=True)
 
@@ -58,7 +59,9 @@ def test_an_outage_of_five_hours_costs_few_requests() -> None:
         (" 0 ", 0),
         ("Thu, 01 Jan 1970 00:20:00 GMT", 200),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-        ("9" * 400, 999_999_999),
+        ("9" * 400, MAX_DELAY),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_DELAY),
         ("", 0),
         ("-5", 0),
         ("soon", 0),
@@ -70,7 +73,16 @@ def test_retry_after(header: str, seconds: float) -> None:
     assert retry_after(header, now=1000) == seconds
 
 
-def test_what_the_gateway_asks_for_is_waited_for_until_the_deadline() -> None:
+@given(
+    st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,30} \d\d:\d\d:\d\d \S*")
+)
+def test_no_retry_after_raises_or_asks_for_too_much(header: str) -> None:
+    assert 0 <= retry_after(header, now=1000) <= MAX_DELAY
+
+
+def test_what_the_gateway_asks_for_is_waited_for_within_reason() -> None:
     assert next_due(1000, 1000, 1, 0.5, asked=600) == 1600
     assert next_due(1000, 1000, 1, 0.5, asked=1) == 1002
-    assert next_due(1000, 1000, 1, 0.5, asked=1e9) == 1000 + DEADLINE
+    assert next_due(1000, 1000, 1, 0.5, asked=1e9) == 1000 + MAX_DELAY
+    # A row that is due later was written before the clock was set back, and is due at once.
+    assert MAX_DELAY < FAR

@@ -1,69 +1,37 @@
 """A gateway that is down is left alone, and what has waited follows when it is back."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import pytest
 
 from metadata.push.breaker import FIRST_PAUSE, MAX_PAUSE, SHUT_AFTER
-from metadata.push.notifier import Notifier
-from metadata.push.queue import PushQueue
-from metadata.tokens.files import TokenStore
+from metadata.push.queue import SqlitePushQueue
 from tests.metadata.gateway import Gateway
+from tests.metadata.push.stand import NOW, Clocks, Running
 from tests.support import eventually
 
-NOW = 1_800_000_000.0
 MOST = 20
 """Requests at a time."""
 
 
-class Clocks:
-    """The clock on the wall, which stands still, and the monotonic one, which a test turns."""
-
-    def __init__(self) -> None:
-        self.monotonic = 0.0
-
-    def wall(self) -> float:
-        return NOW
-
-
 @pytest.fixture
-def clocks() -> Clocks:
-    return Clocks()
+async def notifier(start: Callable[..., Running], clocks: Clocks) -> Running:
+    """A notifier that delivers; the clocks stand still."""
+    clocks.turned = 0.0
+    return start(most=MOST)
 
 
-@pytest.fixture
-async def notifier(
-    queue: PushQueue, tokens: TokenStore, gateway: Gateway, clocks: Clocks
-) -> AsyncIterator[Notifier]:
-    """A notifier that delivers."""
-    made = Notifier(
-        gateway.url,
-        queue,
-        tokens,
-        clock=clocks.wall,
-        monotonic=lambda: clocks.monotonic,
-        chance=lambda: 0.5,
-        max_in_flight=MOST,
-    )
-    running = asyncio.ensure_future(made.run())
-    yield made
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-
-
-async def owe(queue: PushQueue, count: int, kind: str = "t", at: float = NOW) -> list[str]:
+async def owe(queue: SqlitePushQueue, count: int, kind: str = "t", at: float = NOW) -> list[str]:
     """Owe a push to each of so many tokens, each a second after the one before; the last `at`."""
     names = [f"{kind}{number:04}" for number in range(count)]
     for number, name in enumerate(names):
-        await queue.put(f"{name}@example.org", [name], at - count + 1 + number)
+        await queue.owe(f"{name}@example.org", [name], at - count + 1 + number)
     return names
 
 
-async def outage(notifier: Notifier, gateway: Gateway) -> None:
+async def outage(notifier: Running, gateway: Gateway) -> None:
     """Wait until the notifier has found that the gateway is down."""
     gateway.usual = 503
     notifier.wake()
@@ -71,21 +39,21 @@ async def outage(notifier: Notifier, gateway: Gateway) -> None:
     await eventually(lambda: not notifier.is_busy, "what is under way")
 
 
-def shut(notifier: Notifier) -> float | None:
-    return notifier.figures.registry.get_sample_value("metadata_gateway_shut")
+def shut(notifier: Running) -> float | None:
+    return notifier.counted("metadata_gateway_shut")
 
 
-async def pass_time(notifier: Notifier, clocks: Clocks, seconds: float, step: float = 5.0) -> None:
+async def pass_time(notifier: Running, clocks: Clocks, seconds: float, step: float = 5.0) -> None:
     """Let so much time pass, step by step, with what the notifier does in it."""
     for _ in range(int(seconds / step)):
-        clocks.monotonic += step
+        clocks.turned = clocks.monotonic() + step
         notifier.wake()
         await asyncio.sleep(0.01)
         await eventually(lambda: not notifier.is_busy, "what is under way")
 
 
 async def test_a_gateway_that_is_down_sees_few_requests(
-    queue: PushQueue, gateway: Gateway, notifier: Notifier, clocks: Clocks
+    queue: SqlitePushQueue, gateway: Gateway, notifier: Running, clocks: Clocks
 ) -> None:
     await owe(queue, 300)
     await outage(notifier, gateway)
@@ -98,7 +66,7 @@ async def test_a_gateway_that_is_down_sees_few_requests(
 
 
 async def test_what_waited_follows_the_newest_first_and_not_in_a_rush(
-    queue: PushQueue, gateway: Gateway, notifier: Notifier, clocks: Clocks
+    queue: SqlitePushQueue, gateway: Gateway, notifier: Running, clocks: Clocks
 ) -> None:
     names = await owe(queue, 300)
     await outage(notifier, gateway)
@@ -106,7 +74,7 @@ async def test_what_waited_follows_the_newest_first_and_not_in_a_rush(
     gateway.most_at_once = 0
     gateway.received.clear()
     # The clock on the wall stands: what failed is not due by itself, and yet it follows.
-    clocks.monotonic += FIRST_PAUSE
+    clocks.turned = clocks.monotonic() + FIRST_PAUSE
     notifier.wake()
     await eventually(lambda: len(set(gateway.received)) == len(names), "all of them")
     assert sorted(gateway.received) == names
@@ -118,23 +86,23 @@ async def test_what_waited_follows_the_newest_first_and_not_in_a_rush(
 
 
 async def test_new_messages_go_before_what_has_waited(
-    queue: PushQueue, gateway: Gateway, notifier: Notifier, clocks: Clocks
+    queue: SqlitePushQueue, gateway: Gateway, notifier: Running, clocks: Clocks
 ) -> None:
     await owe(queue, 300, at=NOW - 3600)
     await outage(notifier, gateway)
     new = await owe(queue, 5, "new")
     gateway.usual = 200
     gateway.received.clear()
-    clocks.monotonic += FIRST_PAUSE
+    clocks.turned = clocks.monotonic() + FIRST_PAUSE
     notifier.wake()
     await eventually(lambda: len(gateway.received) >= 300, "all of them")
     assert set(new) <= set(gateway.received[:30])
 
 
 async def test_an_outage_is_told_when_it_begins_and_ends(
-    queue: PushQueue,
+    queue: SqlitePushQueue,
     gateway: Gateway,
-    notifier: Notifier,
+    notifier: Running,
     clocks: Clocks,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -154,7 +122,7 @@ async def test_an_outage_is_told_when_it_begins_and_ends(
 
 
 async def test_a_gateway_that_asks_for_it_is_not_even_probed(
-    queue: PushQueue, gateway: Gateway, notifier: Notifier, clocks: Clocks
+    queue: SqlitePushQueue, gateway: Gateway, notifier: Running, clocks: Clocks
 ) -> None:
     gateway.answer_headers = {"Retry-After": "300"}
     await owe(queue, 50)

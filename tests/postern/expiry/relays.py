@@ -1,12 +1,13 @@
 """Mailboxes directories as existing relays leave them."""
 
+import getpass
 import gzip
 import os
 from pathlib import Path
 
 from postern.expiry.rules import DAY, Rules
 from relay.config import parse_config
-from relay.mailbox.directory import ENFORCE, METADATA, PASSWORD, day_of
+from relay.mailbox.directory import ENFORCE, MARK, METADATA, PASSWORD, day_of
 
 DOMAIN = "example.org"
 NOW = 1795332101
@@ -17,6 +18,18 @@ def rules(quota: int = 1 << 20, now: int = NOW) -> Rules:
         f"[params]\nmail_domain = {DOMAIN}\nmax_mailbox_size = {quota}\n", "chatmail.ini"
     )
     return Rules.of(config, now)
+
+
+def configure(root: Path, *lines: str) -> Path:
+    """A configuration beside the mailboxes' directory, which is marked as mounted."""
+    root.mkdir(exist_ok=True)
+    (root / MARK).touch()
+    path = root.parent / "chatmail.ini"
+    path.write_text(
+        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {root}\n"
+        f"mailboxes_user = {getpass.getuser()}\n" + "".join(f"{line}\n" for line in lines)
+    )
+    return path
 
 
 def account(root: Path, local: str, *, idle_days: float = 0, password: str = "{PLAIN}x") -> Path:

@@ -2,30 +2,26 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from postern.expiry.rules import DAY
-from relay.mailbox.directory import PASSWORD
+from relay.mailbox.directory import MARK, PASSWORD
 from tests.postern.commandline import Done, postern
-from tests.postern.expiry.relays import DOMAIN, account, message
+from tests.postern.expiry.relays import DOMAIN, account, configure, message
 
-
-def configure(root: Path) -> Path:
-    config = root.parent / "chatmail.ini"
-    config.write_text(
-        f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {root}\nmax_mailbox_size = 1000\n"
-    )
-    return config
+QUOTA = "max_mailbox_size = 1000"
 
 
 def expire(root: Path, *arguments: str) -> Done:
     """Without processes of its own."""
-    return postern("expire", "--config", str(configure(root)), "--workers", "1", *arguments)
+    return postern("expire", "--config", str(configure(root, QUOTA)), "--workers", "1", *arguments)
 
 
 @pytest.fixture
@@ -54,7 +50,7 @@ def test_without_remove_it_only_tells(mailbox: Path) -> None:
 
 def test_remove_removes_and_tells_as_json(mailbox: Path) -> None:
     command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
-    command += ["--config", str(configure(mailbox.parent))]
+    command += ["--config", str(configure(mailbox.parent, QUOTA))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -99,3 +95,59 @@ def test_faults_of_the_configuration_and_of_the_clock(mailbox: Path) -> None:
     assert "cannot be read" in done.stderr
     expire(mailbox.parent, "--remove", "--force")
     assert not mailbox.exists()
+
+
+def test_most_accounts_stay_unless_it_is_forced(mailbox: Path) -> None:
+    for local in ("inactive1", "inactive2"):
+        idle = account(mailbox.parent, local)
+        os.utime(idle / PASSWORD, (1_600_000_000, 1_600_000_000))
+    planned = expire(mailbox.parent)
+    assert (planned.returncode, "2 of 3 accounts" in planned.stderr) == (1, True)
+    assert "Would be removed" in planned.stdout
+    refused = expire(mailbox.parent, "--remove", "--json")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert count(mailbox) == 4
+    assert (mailbox.parent / f"inactive1@{DOMAIN}").exists()
+
+
+def test_nothing_goes_where_the_disk_is_not_mounted(mailbox: Path) -> None:
+    config = configure(mailbox.parent)
+    (mailbox.parent / MARK).unlink()
+    done = postern("expire", "--remove", "--force", "--config", str(config))
+    assert (done.returncode, "not mounted" in done.stderr) == (1, True)
+    assert count(mailbox) == 4
+
+
+def test_the_quota_warning_names_the_mailbox_where_no_other_user_can_read_it(
+    mailbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTERN_QUOTA_OF", f"someone12@{DOMAIN}")
+    done = expire(mailbox.parent, "--remove", "--json")
+    assert json.loads(done.stdout)["trimmed"] == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_expires_as_the_mailboxes_user() -> None:
+    """In several processes, also where that user cannot read the interpreter's files."""
+    # pytest's own directories are closed to other users.
+    with tempfile.TemporaryDirectory(prefix="postern-", dir="/var/tmp") as directory:
+        Path(directory).chmod(0o755)
+        root = Path(directory, "mail")
+        config = configure(root)
+        config.write_text(config.read_text().replace("= root", "= mail"))
+        mailboxes = [account(root, f"someone{number}") for number in range(2)]
+        for mailbox in mailboxes:
+            message(mailbox, 10_000)
+            os.utime(message(mailbox, 0))
+            os.utime(mailbox / PASSWORD)
+        for each in (*root.rglob("*"), root):
+            shutil.chown(each, "mail", "mail")
+        # Root could unlink there; the mailboxes' user may not.
+        shutil.chown(mailboxes[0] / "cur", "root", "root")
+        command = [sys.executable, "-m", "postern", "expire", "--remove", "--json"]
+        command += ["--workers", "2", "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout != "") == (1, True), done.stderr
+        told = json.loads(done.stdout)
+        assert (told["skipped"], told["messages_removed"]) == (1, 1)
+        assert [count(mailbox) for mailbox in mailboxes] == [2, 1]

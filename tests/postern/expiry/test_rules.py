@@ -8,7 +8,6 @@ from postern.expiry.rules import (
     Message,
     Rules,
     counted,
-    is_draft,
     is_seen,
     over_quota,
     to_trim,
@@ -66,20 +65,15 @@ def test_what_quota_counts(name: str, octets: int) -> None:
     assert counted(name, 99) == octets
 
 
-@pytest.mark.parametrize(
-    ("name", "draft"),
-    [
-        (".password-12-34", True),
-        ("metadata.json.ab_12xyz", True),
-        ("metadata.json", False),
-        ("metadata.json.corrupt-1", False),
-        ("password", False),
-        ("enforceE2EEincoming", False),
-        (".password-12-34.x", False),
-    ],
-)
-def test_a_draft(name: str, draft: bool) -> None:
-    assert is_draft(name) is draft
+def test_the_whole_last_day_counts_as_used() -> None:
+    """Whoever logged in at 23:59 has not been away for a day at half past midnight."""
+    config, _ = parse_config(
+        "[params]\nmail_domain = example.org\ndelete_inactive_users_after = 1\n", "x"
+    )
+    login = NOW - DAY  # recorded as midnight, whenever in the day it was
+    assert not Rules.of(config, NOW + 1800).mailbox_is_due(login)
+    assert not Rules.of(config, NOW + DAY - 1).mailbox_is_due(login)
+    assert Rules.of(config, NOW + DAY).mailbox_is_due(login)
 
 
 def test_trimming_takes_the_oldest_until_seventy_percent_and_none_of_the_last_day() -> None:

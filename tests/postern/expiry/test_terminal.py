@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay.mailbox.directory import PASSWORD, Mailbox
-from tests.postern.expiry.relays import DOMAIN, account
+from tests.postern.expiry.relays import account, configure
 from tests.support import DEADLINE, poll
 
 COMMAND = [sys.executable, "-m", "postern", "expire"]
@@ -22,9 +22,7 @@ def config(tmp_path: Path) -> Path:
     for number in range(3):
         mailbox = account(tmp_path / "mail", f"someone{number:02}")
         os.utime(mailbox / PASSWORD)
-    path = tmp_path / "chatmail.ini"
-    path.write_text(f"[params]\nmail_domain = {DOMAIN}\nmailboxes_dir = {tmp_path}/mail\n")
-    return path
+    return configure(tmp_path / "mail")
 
 
 def at_a_terminal(*arguments: str) -> tuple[int, str]:
@@ -79,4 +77,4 @@ def test_broken_off_by_hand_it_loses_nothing_and_complains_of_nothing(
     assert process.returncode != 0
     assert "Traceback" not in said
     assert "inactive1" not in out + said
-    assert Mailbox(idle).password_hash() == "{PLAIN}x"
+    assert Mailbox(idle).recover_and_read() == "{PLAIN}x"

@@ -49,6 +49,60 @@ def test_list(root: Path) -> None:
     assert users(root, "list", "--blocked").stdout.split()[-1] == f"another12@{DOMAIN}"
 
 
+def test_the_list_is_sorted_and_has_a_heading(root: Path) -> None:
+    for local in ("zebra1234", "aardvark1", "middle123"):
+        account(root, local)
+    heading, *lines = users(root, "list").stdout.splitlines()
+    assert heading.split() == ["last", "login", "state", "address"]
+    addresses = [line.split()[-1] for line in lines]
+    assert len(addresses) == 5
+    assert addresses == sorted(addresses)
+
+
+def test_an_address_that_was_blocked_before_anybody_had_it_has_no_last_login(root: Path) -> None:
+    users(root, "block", f"nobody123@{DOMAIN}")
+    told = json.loads(users(root, "show", f"nobody123@{DOMAIN}", "--json").stdout)
+    assert (told["state"], told["last_login"]) == ("blocked", None)
+    users(root, "block", ADDRESS)
+    assert json.loads(users(root, "show", ADDRESS, "--json").stdout)["last_login"] == "2026-11-22"
+
+
+@pytest.mark.parametrize("plant", ["link", "fifo", "large"])
+def test_what_was_planted_for_the_tokens_is_not_read(root: Path, plant: str) -> None:
+    path = root / ADDRESS / "metadata.json"
+    if plant == "large":
+        path.write_bytes(path.read_bytes() + bytes(1 << 21))
+    else:
+        path.unlink()
+        if plant == "fifo":
+            os.mkfifo(path)  # reading it would wait for ever
+        else:
+            secret = root.parent / "secret"
+            secret.write_text('{"devicetoken": {"openpgp:one": 9999999999}}')
+            path.symlink_to(secret)
+    assert json.loads(users(root, "show", ADDRESS, "--json").stdout)["tokens"] == 0
+
+
+@pytest.mark.parametrize("name", [".password-block", "password.blocked"])
+def test_block_writes_through_no_link(root: Path, name: str) -> None:
+    victim = root.parent / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    (root / ADDRESS / name).symlink_to(victim)
+    assert users(root, "block", ADDRESS).returncode == 0
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)
+    assert Mailbox(root / ADDRESS).is_blocked()
+    assert not (root / ADDRESS / "password").is_symlink()
+
+
+def test_block_goes_into_no_other_directory(root: Path) -> None:
+    elsewhere = root.parent / "elsewhere"
+    elsewhere.mkdir()
+    (root / f"nobody123@{DOMAIN}").symlink_to(elsewhere)
+    assert users(root, "block", f"nobody123@{DOMAIN}").returncode == 1
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_one_mailbox_in_trouble_hides_no_other(root: Path) -> None:
     trouble = account(root, "trouble12")
     (trouble / PASSWORD).unlink()
@@ -69,7 +123,7 @@ def test_one_mailbox_in_trouble_hides_no_other(root: Path) -> None:
 def test_the_hash_is_neither_told_nor_read(root: Path) -> None:
     (root / ADDRESS / PASSWORD).write_bytes(b"\xff\xfe")
     assert json.loads(users(root, "show", ADDRESS, "--json").stdout)["state"] == "active"
-    assert len(users(root, "list").stdout.splitlines()) == 2
+    assert len(users(root, "list").stdout.splitlines()) == 3
     for words in (("list",), ("show", f"another12@{DOMAIN}")):
         assert "PLAIN" not in users(root, *words).stdout
 
@@ -96,7 +150,7 @@ def test_block_and_unblock(root: Path) -> None:
     assert Mailbox(root / ADDRESS).is_blocked()
     unblocked = json.loads(users(root, "unblock", ADDRESS, "--json").stdout)
     assert unblocked == {"address": ADDRESS, "blocked": False, "changed": True}
-    assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
+    assert Mailbox(root / ADDRESS).recover_and_read() == "{PLAIN}x"
 
 
 def test_one_that_never_had_a_password_is_freed_by_deletion(root: Path) -> None:
@@ -112,10 +166,10 @@ def test_what_expiry_has_put_aside_is_meant_too(root: Path, command: str) -> Non
     removal.set_aside(root / ADDRESS)
     options = ("--yes",) if command == "delete" else ()
     assert users(root, command, ADDRESS, *options).returncode == 0
-    assert Mailbox(root / ADDRESS).password_hash() is None
+    assert Mailbox(root / ADDRESS).recover_and_read() is None
     if command == "block":
         users(root, "unblock", ADDRESS)
-        assert Mailbox(root / ADDRESS).password_hash() == "{PLAIN}x"
+        assert Mailbox(root / ADDRESS).recover_and_read() == "{PLAIN}x"
 
 
 DOVEADM = """#!/bin/sh
@@ -136,6 +190,7 @@ def test_open_sessions_are_ended_once_nobody_can_log_in(
     done = users(root, command, ADDRESS, *options, "--json")
     assert (done.returncode, json.loads(done.stdout)["sessions_ended"]) == (0, ended)
     assert (f"doveadm kick {ADDRESS}" in done.stderr) is not ended
+    assert ("doveadm ended with status 75" in done.stderr) is not ended
     asked = (root.parent / "asked").read_text()
     assert asked.startswith(f"kick {ADDRESS} ")
     assert (ADDRESS in asked.partition(f"kick {ADDRESS} ")[2]) == (command == "block")

@@ -10,6 +10,7 @@ from relay.dovecot import dictproto
 from relay.dovecot.dictproto import (
     MAX_CHANGES,
     MAX_LINE,
+    MAX_OCTETS,
     MAX_OPEN,
     Change,
     Commit,
@@ -163,6 +164,24 @@ def test_changes_in_a_transaction_are_limited() -> None:
     connection.feed(b"S1\tk\tv\n" * MAX_CHANGES)
     with pytest.raises(ProtocolError, match="changes in a transaction"):
         connection.feed(b"S1\tk\tv\n")
+
+
+@pytest.mark.parametrize("value", [b"v" * 60_000, b""])
+def test_octets_in_open_transactions_are_limited_over_all_of_them(value: bytes) -> None:
+    connection = DictConnection()
+    connection.feed(HELLO + b"".join(b"B%d\n" % n for n in range(MAX_OPEN)))
+    most = MAX_OCTETS // (len(value) + 64) + 1
+    changes = (b"S%d\tk\t%s\n" % (n % MAX_OPEN, value) for n in range(most))
+    with pytest.raises(ProtocolError, match=f"more than {MAX_OCTETS} octets"):
+        connection.feed(b"".join(changes))
+
+
+def test_an_ended_transaction_makes_room_for_more_octets() -> None:
+    connection = DictConnection()
+    connection.feed(HELLO)
+    for n in range(2 * MAX_OCTETS // 60_000):
+        end = b"C" if n % 2 else b"R"
+        connection.feed(b"B%d\nS%d\tk\t%s\n%s%d\n" % (n, n, b"v" * 60_000, end, n))
 
 
 _FIELD = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from relay.dovecot.dictproto import Change
-from relay.dovecot.dictserver import DictFailure, DictServer
+from relay.dovecot.dictserver import ROWS, DictFailure, DictServer
 from relay.life.sockets import BACKLOG, open_unix, serve
 from tests.support import DEADLINE, HELLO, DictClient, dict_client, eventually
 
@@ -25,6 +25,7 @@ class Shelf:
         self.users: list[str] = []
         self.slow = asyncio.Event()
         self.waiting = 0
+        self.made = 0
 
     async def lookup(self, key: str, user: str) -> str | None:
         self.users.append(user)
@@ -38,10 +39,17 @@ class Shelf:
             raise ValueError(SECRET)
         return self.values.get(key)
 
-    async def iterate(self, path: str, user: str) -> list[tuple[str, str]]:
+    async def iterate(self, path: str, user: str) -> Iterable[tuple[str, str]]:
+        if path == "shared/many/":
+            return self.many()
         if path == "shared/broken/":
             raise ValueError(SECRET)
         return [item for item in self.values.items() if item[0].startswith(path)]
+
+    def many(self) -> Iterator[tuple[str, str]]:
+        for number in range(5 * ROWS):
+            self.made = number + 1
+            yield f"shared/many/{number}", ""
 
     async def commit(self, user: str, changes: Sequence[Change]) -> None:
         self.users.append(user)
@@ -275,3 +283,36 @@ async def test_a_stop_is_not_held_up_by_idle_clients(
 async def test_a_stop_leaves_the_path_which_may_be_systemds(server: DictServer, path: Path) -> None:
     await server.stop()
     assert path.is_socket()
+
+
+async def test_others_get_their_turn_in_the_middle_of_a_long_iteration(
+    server: DictServer, path: Path, shelf: Shelf
+) -> None:
+    made = set[int]()
+    over = asyncio.Event()
+
+    async def others() -> None:
+        while not over.is_set():
+            made.add(shelf.made)
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(others())
+    async with dict_client(path) as client:
+        rows = [await client.ask(b"I0\t0\tshared/many/")]
+        while rows[-1] != b"\n":
+            rows.append(await client.line())
+    over.set()
+    await watching
+    assert len(rows) == 5 * ROWS + 1
+    assert len(made) >= 5, "the loop turned between slices"
+
+
+async def test_a_long_iteration_ends_with_its_client(
+    server: DictServer, path: Path, shelf: Shelf
+) -> None:
+    async with dict_client(path) as client:
+        await client.send(b"I0\t0\tshared/many/\n")
+        client.writer.transport.abort()
+    async with dict_client(path) as other:
+        assert await other.ask(b"Lshared/a") == b"O1\n"
+        assert await other.ask(b"I0\t3\tshared/many/") == b"Oshared/many/0\t\n"

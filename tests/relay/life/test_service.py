@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,23 @@ def test_a_daemon_that_cannot_go_on_says_why_and_exits_with_1(config: Path, path
         assert "Traceback" not in running.log
 
 
+def test_the_text_of_an_exception_that_nobody_foresaw_is_not_logged(
+    config: Path, path: Path
+) -> None:
+    with started(config, path) as running:
+        running.wait_for_log("waiting_daemon is up")
+        with talk(path) as peer:
+            peer.sendall(b"forget\n")
+            running.wait_for_log("unexpected ValueError during what nobody awaited")
+            running.wait_for_log("unexpected ValueError during what nobody watched")
+        with talk(path) as peer:
+            peer.sendall(b"bug\n")
+            assert running.wait() == 1
+        assert running.log.count("unexpected ValueError") == 3
+        assert "raising" in running.log, "its stack"
+        assert "someone12" not in running.log
+
+
 def test_a_socket_left_by_a_killed_process_is_replaced(config: Path, path: Path) -> None:
     with started(config, path) as first:
         first.wait_for_log("waiting_daemon is up")
@@ -191,3 +209,16 @@ def test_the_command_line_tells_what_is_missing(config: Path) -> None:
     with daemon([SCRIPT]) as running:
         assert running.wait() == 2
         assert "the following arguments are required: --config" in running.log
+
+
+@pytest.mark.parametrize("milliseconds", [0, 20, 60, 120, 200, 300, 500])
+def test_a_signal_to_end_while_it_starts_ends_it(
+    config: Path, path: Path, milliseconds: int
+) -> None:
+    with started(config, path) as running:
+        time.sleep(milliseconds / 1000)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            running.process.send_signal(number)
+        # By itself, or by the signal before the interpreter got to main().
+        assert running.wait() in (0, 1, -signal.SIGTERM, -signal.SIGINT)
+        assert "unexpected" not in running.log

@@ -31,6 +31,21 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(socket_dir: Path) -> N
             peer.connect(str(path))
 
 
+def test_a_process_that_hangs_does_not_hang_the_next_one(
+    socket_dir: Path,
+) -> None:
+    path = socket_dir / "s"
+    with contextlib.ExitStack() as stack:
+        hung = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        hung.bind(str(path))
+        hung.listen(0)
+        waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        waiting.connect(str(path))
+        with pytest.raises(SocketUnavailable, match="another process hangs there; end it first"):
+            open_unix(path)
+        assert path.is_socket()
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("none/s", "No such file or directory"), ("x" * 200, "AF_UNIX path too long")],

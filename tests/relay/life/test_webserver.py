@@ -1,13 +1,11 @@
-"""HTTP and figures over a unix socket that listens already."""
+"""HTTP over a unix socket that listens already."""
 
 import asyncio
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter
 
-from relay.life import metrics
 from relay.life.sockets import open_unix
 from relay.life.webserver import WebServer
 
@@ -19,17 +17,6 @@ async def get(path: Path, what: str) -> tuple[int, str]:
         session.get(f"http://localhost{what}") as answer,
     ):
         return answer.status, await answer.text()
-
-
-async def test_figures_are_served_on_a_unix_socket(socket_dir: Path) -> None:
-    registry = CollectorRegistry()
-    Counter("things", "What is counted.", registry=registry).inc(3)
-    server = WebServer(metrics.application(registry))
-    await server.start(open_unix(socket_dir / "s"))
-    status, text = await get(socket_dir / "s", metrics.PATH)
-    await server.stop()
-    assert status == 200
-    assert "things_total 3.0" in text
 
 
 async def test_a_request_under_way_is_answered_at_the_stop(socket_dir: Path) -> None:

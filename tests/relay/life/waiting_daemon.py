@@ -1,21 +1,30 @@
 """A daemon as small as one can be over `relay.life.service`, for the tests of the life cycle.
 
 It greets whoever connects; who then sends `wait` is answered once the service is to stop, so
-that a test sees it drain. `fail` ends it by an exception.
+that a test sees it drain. `fail` ends it by an exception that is foreseen and `bug` by another;
+`forget` raises where nobody looks.
 """
 
 import asyncio
 import sys
+import threading
 from pathlib import Path
 
 from relay.config import Config
 from relay.life.service import Listeners, Unstartable, main, parser, unix_listeners
 from relay.life.sockets import _KEEP_SOCKET_FILE
 
+SECRET = "someone12@example.org"
+
+
+def raising() -> None:
+    raise ValueError(SECRET)
+
 
 async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> None:
     busy: set[asyncio.Task[None]] = set()
     failed = asyncio.Event()
+    bugs: list[int] = []
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"{config.mail_domain}\n".encode())
@@ -26,6 +35,12 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
                 writer.write(b"done\n")
                 await writer.drain()
             case b"fail\n":
+                failed.set()
+            case b"forget\n":
+                asyncio.get_running_loop().call_soon(raising)
+                threading.Thread(target=raising).start()
+            case b"bug\n":
+                bugs.append(1)
                 failed.set()
         writer.close()
 
@@ -38,6 +53,8 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
     ending = {asyncio.ensure_future(event.wait()) for event in (shutdown, failed)}
     await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
     server.close()
+    if bugs:
+        raising()
     if failed.is_set():
         raise Unstartable("asked to fail")
     if busy:

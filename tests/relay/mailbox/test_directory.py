@@ -10,7 +10,6 @@ from threading import Barrier
 
 import pytest
 
-from relay import athand
 from relay.address import Address, InvalidAddress
 from relay.mailbox.directory import (
     DAY,
@@ -19,9 +18,9 @@ from relay.mailbox.directory import (
     BlockedMailbox,
     Mailbox,
     Mailboxes,
-    create_all,
     day_of,
 )
+from relay.mailbox.drafts import NotRegular
 from relay.owner import Owner
 from tests.support import DEADLINE
 
@@ -67,7 +66,7 @@ def test_an_account_that_is_there_is_left_as_it_is(mailboxes: Mailboxes) -> None
     place = mailbox(mailboxes)
     place.create(HASH, MYSELF, NOW - 3 * DAY)
     assert place.create("{SHA512-CRYPT}$6$other", MYSELF, NOW) == HASH
-    assert place.password_hash() == HASH
+    assert place.recover_and_read() == HASH
     assert place.last_login() == TODAY - 3 * DAY
 
 
@@ -80,7 +79,7 @@ def test_of_fifty_simultaneous_creators_one_wins(mailboxes: Mailboxes, tmp_path:
 
     with ThreadPoolExecutor(50) as threads:
         held = set(threads.map(create, range(50)))
-    assert held == {mailbox(mailboxes).password_hash()}
+    assert held == {mailbox(mailboxes).recover_and_read()}
     assert {path.name for path in (tmp_path / "someone@example.org").iterdir()} == {
         PASSWORD,
         ENFORCE,
@@ -104,7 +103,7 @@ def test_what_a_crash_leaves_is_no_account_and_is_completed(
     for name in left_behind:
         (home / name).write_text("{SHA512-CRYPT}$6$half"[: 10 * name.startswith(".")])
     place = mailbox(mailboxes)
-    assert place.password_hash() is None
+    assert place.recover_and_read() is None
     assert place.last_login() is None
     assert not place.is_blocked()
     assert not place.accepts_cleartext()
@@ -143,30 +142,10 @@ def test_a_killed_creator_leaves_whole_accounts_or_none(
     assert names >= {f"user{number}@example.org" for number in range(told)}
     for entry in tmp_path.iterdir():
         place = Mailbox(entry)
-        assert place.password_hash() == (HASH if entry.name in names else None)
+        assert place.recover_and_read() == (HASH if entry.name in names else None)
         if entry.name in names:
             assert (entry / ENFORCE).exists()
         assert place.create(HASH, MYSELF, NOW) == HASH
-
-
-def test_of_many_made_together_who_cannot_be_made_keeps_nobody(
-    mailboxes: Mailboxes, tmp_path: Path
-) -> None:
-    together = [mailbox(mailboxes, f"{name}@example.org") for name in "abcd"]
-    together[1].path.write_text("a file")
-    together[2].create("an earlier hash", MYSELF, NOW)
-    together[3].path.mkdir()
-    (together[3].path / PASSWORD).touch()
-    held = create_all([(each, HASH) for each in together], MYSELF, NOW)
-    assert held[0] == HASH
-    assert isinstance(held[1], FileExistsError)
-    assert held[2] == "an earlier hash"
-    assert isinstance(held[3], BlockedMailbox)
-    assert {path.name for path in tmp_path.rglob("*")} == {
-        *(each.path.name for each in together),
-        PASSWORD,
-        ENFORCE,
-    }
 
 
 def test_what_the_disk_does_not_keep_is_no_account_and_leaves_no_draft(
@@ -175,15 +154,14 @@ def test_what_the_disk_does_not_keep_is_no_account_and_leaves_no_draft(
     def failing(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    together = [mailbox(mailboxes, f"{name}@example.org") for name in "ab"]
+    place = mailbox(mailboxes)
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", failing)
         with pytest.raises(OSError, match="Input/output error"):
-            create_all([(each, HASH) for each in together], MYSELF, NOW)
-    for place in together:
-        assert place.password_hash() is None
-        assert {path.name for path in place.path.iterdir()} == {ENFORCE}
+            place.create(HASH, MYSELF, NOW)
+    assert place.recover_and_read() is None
+    assert {path.name for path in place.path.iterdir()} == {ENFORCE}
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
@@ -191,21 +169,8 @@ def test_looking_at_a_hash_leaves_no_time(mailboxes: Mailboxes) -> None:
     place = mailbox(mailboxes)
     place.create(HASH, MYSELF, NOW)
     os.utime(place.path / PASSWORD, (0, TODAY))
-    assert place.password_hash() == HASH
+    assert place.recover_and_read() == HASH
     assert (place.path / PASSWORD).stat().st_atime == 0
-
-
-def test_a_hash_that_is_at_hand_is_that_of_the_file(mailboxes: Mailboxes, tmp_path: Path) -> None:
-    if not athand.usable(tmp_path):
-        pytest.skip("the temporary directory is on a file system that athand does not know")
-    place = mailbox(mailboxes)
-    assert place.password_hash() is None
-    with pytest.raises(FileNotFoundError):
-        place.hash_at_hand()
-    place.create(HASH, MYSELF, NOW)
-    assert place.password_hash() == place.hash_at_hand() == HASH
-    (place.path / PASSWORD).write_text("")
-    assert place.hash_at_hand() is None
 
 
 def test_an_empty_password_file_blocks_the_address(mailboxes: Mailboxes) -> None:
@@ -214,7 +179,7 @@ def test_an_empty_password_file_blocks_the_address(mailboxes: Mailboxes) -> None
     assert not place.is_blocked()
     (place.path / PASSWORD).write_text("")
     assert place.is_blocked()
-    assert place.password_hash() is None
+    assert place.recover_and_read() is None
     assert mailboxes.names() == []
     with pytest.raises(BlockedMailbox):
         place.create(HASH, MYSELF, NOW)
@@ -262,7 +227,7 @@ def test_a_login_makes_no_account(mailboxes: Mailboxes, tmp_path: Path) -> None:
     (tmp_path / "file@example.org").write_text("")
     file = mailbox(mailboxes, "file@example.org")
     file.record_login(NOW)
-    assert (file.password_hash(), file.last_login(), file.is_blocked()) == (None, None, False)
+    assert (file.recover_and_read(), file.last_login(), file.is_blocked()) == (None, None, False)
     assert mailboxes.names() == []
     assert not (tmp_path / "someone@example.org").exists()
     assert list((tmp_path / "half@example.org").iterdir()) == []
@@ -272,7 +237,7 @@ def test_a_hash_of_an_existing_relay_is_read_with_its_newline(mailboxes: Mailbox
     place = mailbox(mailboxes)
     place.path.mkdir()
     (place.path / PASSWORD).write_text(HASH + "\n")
-    assert place.password_hash() == HASH
+    assert place.recover_and_read() == HASH
 
 
 def test_a_link_in_a_half_made_mailbox_is_not_followed_out_of_it(
@@ -294,10 +259,25 @@ def test_a_dangling_link_for_a_password_is_never_written_through(
     place = mailbox(mailboxes)
     place.path.mkdir()
     (place.path / PASSWORD).symlink_to(outside)
-    with pytest.raises(BlockedMailbox):
+    with pytest.raises(NotRegular):
         place.create(HASH, MYSELF, NOW)
     assert not outside.exists()
     assert mailboxes.names() == []
+    assert [path.name for path in place.path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_fifo_holds_nobody(mailboxes: Mailboxes) -> None:
+    place = mailbox(mailboxes)
+    place.path.mkdir()
+    os.mkfifo(place.path / ENFORCE)
+    with pytest.raises(OSError, match="No such device"):
+        place.create(HASH, MYSELF, NOW)
+    (place.path / ENFORCE).unlink()
+    os.mkfifo(place.path / PASSWORD)
+    with pytest.raises(NotRegular):
+        place.recover_and_read()
+    with pytest.raises(NotRegular):
+        place.create(HASH, MYSELF, NOW)
 
 
 def test_a_disk_that_does_not_do_as_asked_is_an_oserror(tmp_path: Path) -> None:

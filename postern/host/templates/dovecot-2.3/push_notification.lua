@@ -2,14 +2,15 @@
 -- IMAP sessions that were about to hibernate. Whatever goes wrong here is logged and forgotten:
 -- a push may be late, a delivery may not.
 --
--- It speaks the dict protocol on a connection of its own, and not through Dovecot's mailbox
--- attributes: their client waits 30 seconds for an answer, whatever is configured. What was
--- written waits in the socket, and the service reads it once it is back, answer or no answer.
+-- It speaks the dict protocol on a connection and a socket of its own, and not through Dovecot's
+-- mailbox attributes: any IMAP user could report deliveries there, and their client waits 30 seconds
+-- for an answer, whatever is configured. What was written waits in the socket, and the service reads
+-- it once it is back, answer or no answer.
 
 -- Debian's package lua-socket. A script that does not load would stop deliveries.
 local has_sockets, unix = pcall(require, "socket.unix")
 
-local SOCKET = "{{ metadata_socket }}"
+local SOCKET = "{{ notify_socket }}"
 -- Seconds for each of two steps: to connect, which waits while the socket's backlog is full, and
 -- to be answered.
 local PATIENCE = 0.4

@@ -1,0 +1,1 @@
+"""filtermail killed again and again under load through a real Postfix: nothing is lost."""

@@ -1,0 +1,1 @@
+"""The four daemons at rest: how much memory they take together."""

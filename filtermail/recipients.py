@@ -1,0 +1,52 @@
+"""What the mailboxes say of an incoming message's recipients."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from relay.address import Address, InvalidAddress
+from relay.mailbox.directory import Mailboxes
+
+
+class Wish(Enum):
+    """What a recipient takes."""
+
+    NOTHING = "there is no such mailbox, or it is blocked"
+    ENCRYPTED = "encrypted mail"
+    ANYTHING = "cleartext as well"
+    UNKNOWN = "the address is of another domain, where Postfix decides"
+
+
+class Recipients(Protocol):
+    """Where filtermail asks."""
+
+    async def wishes(self, addresses: Sequence[Address]) -> list[Wish]:
+        """What each address takes, in order; raises OSError: that cannot be said now."""
+
+
+class MailboxRecipients:
+    """Asks the mailbox directories, in a thread: a disk may be slow."""
+
+    def __init__(self, mailboxes: Mailboxes) -> None:
+        self._mailboxes = mailboxes
+
+    async def wishes(self, addresses: Sequence[Address]) -> list[Wish]:
+        """As `Recipients` says."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, self._read, addresses)
+
+    def _read(self, addresses: Sequence[Address]) -> list[Wish]:
+        self._mailboxes.check_mounted()
+        return [self._wish(address) for address in addresses]
+
+    def _wish(self, address: Address) -> Wish:
+        try:
+            mailbox = self._mailboxes.of(address)
+        except InvalidAddress:
+            return Wish.NOTHING
+        if mailbox is None:
+            return Wish.UNKNOWN
+        if not mailbox.exists():
+            return Wish.NOTHING
+        return Wish.ANYTHING if mailbox.accepts_cleartext() else Wish.ENCRYPTED

@@ -1,0 +1,47 @@
+"""metadata under its unit: tokens are kept, and pushes reach a gateway over DNS and HTTPS."""
+
+import json
+import secrets
+
+from sandbox.clients import DEVICE_TOKEN
+from sandbox.login import Login
+from tests.hosts.letters import account, submit_encrypted
+from tests.hosts.relay import Relay
+from tests.support import poll
+
+
+def _set_token(relay: Relay, login: Login) -> str:
+    token = f"openpgp:{secrets.token_hex(40)}"
+    with relay.imap(login) as imap:
+        imap.set_metadata("INBOX", DEVICE_TOKEN, token)
+    return token
+
+
+def test_a_token_is_kept_in_the_mailbox(relay: Relay) -> None:
+    login = relay.login()
+    token = _set_token(relay, login)
+    with relay.imap(login) as imap:
+        assert token.encode() in imap.get_metadata("INBOX", DEVICE_TOKEN)
+    kept = relay.mailbox(login) / "metadata.json"
+    assert token in json.dumps(json.loads(kept.read_text()))
+    assert kept.stat().st_uid == int(relay.host.run("id", "-u", "vmail"))
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_message_wakes_the_phone(relay: Relay) -> None:
+    alice, bob = account(relay), account(relay)
+    token = _set_token(relay, bob)
+    submit_encrypted(relay, alice, bob, "wakes")
+    poll(lambda: token in relay.gateway.tokens, "a push")
+
+
+def test_pushes_outlive_a_restart_of_the_service(relay: Relay) -> None:
+    alice, bob = account(relay), account(relay)
+    token = _set_token(relay, bob)
+    relay.host.systemctl("stop", "metadata.service", "metadata.socket")
+    try:
+        submit_encrypted(relay, alice, bob, "while-away")
+    finally:
+        relay.host.systemctl("start", "metadata.service")
+    submit_encrypted(relay, alice, bob, "once-back")
+    poll(lambda: token in relay.gateway.tokens, "a push")
