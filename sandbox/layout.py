@@ -67,6 +67,11 @@ class Layout:
         """The sockets of our daemons, which make them themselves."""
         return self.run / "postern"
 
+    @property
+    def reinject_sockets(self) -> Path:
+        """Where Postfix takes mail back from filtermail: its directory of public sockets."""
+        return self.root / "postfix-queue" / "public"
+
     def metrics_socket(self, daemon: str) -> Path:
         """Where one of them reports its figures."""
         return self.sockets / f"{daemon}-metrics.socket"
@@ -83,6 +88,7 @@ def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
         "mailboxes_user": MAILBOXES_USER,
         "ports": ports,
         "hostname": "localhost" if domain.startswith("[") else domain,
+        "reinject_sockets": layout.reinject_sockets,
         "instance_name": f"postern-{os.getpid()}",
     }
     layout.config.write_text(render("chatmail.ini", values))
