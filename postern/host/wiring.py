@@ -1,7 +1,8 @@
 """How stock Postfix and Dovecot are wired to our daemons.
 
-The lines for both are written once, as the `hookup-*` templates and three whole files. They are
-rendered twice: with the paths of a host for `docs/hookup.md`, with private ones for the sandbox.
+The lines for both are written once, in the `hookup` templates and four whole files. They are
+rendered twice: for a host (`HOST_FILES`; `docs/host/` shows the outcome), and with private paths
+for the sandbox.
 """
 
 from dataclasses import asdict, dataclass, fields
