@@ -13,6 +13,8 @@ from bench.filter import command as filtering
 from bench.filter.run import NAME as FILTER
 from bench.gate import command as gating
 from bench.gate.run import NAME as GATE
+from bench.group import command as grouping
+from bench.group.run import NAME as GROUP
 from bench.kill import command as killing
 from bench.kill.run import NAME as KILL
 from bench.push import command as pushing
@@ -32,6 +34,7 @@ def main() -> None:
 
 app.command(FILTER)(filtering.command)
 app.command(GATE)(gating.command)
+app.command(GROUP)(grouping.command)
 app.command(KILL)(killing.command)
 app.command(REST)(resting.command)
 app.command(AUTH)(auth.command)

@@ -14,7 +14,7 @@ from relay.config import Config
 from relay.life.service import Listeners
 from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
-from relay.ratelimit import RateLimiter
+from relay.ratelimit import LocalLimiter, RateLimiter
 from relay.smtp.client import Connect
 from relay.smtp.commands import Rules, Transaction
 from relay.smtp.reply import Reply
@@ -61,6 +61,6 @@ def _connect(direction: Direction, config: Config) -> Connect:
 def _policy(direction: Direction, config: Config) -> Policy:
     if direction is Direction.OUTGOING:
         limiter = RateLimiter(config.max_user_send_per_minute, config.max_user_send_burst_size)
-        return Outgoing(config.mail_domain, limiter)
+        return Outgoing(config.mail_domain, LocalLimiter(limiter, time.monotonic))
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
     return Incoming(config.mail_domain, MailboxRecipients(mailboxes))

@@ -5,7 +5,6 @@
   who want it; a sender who is not the author gets no bounce.
 """
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ from filtermail.gate.message import Observer
 from filtermail.gate.verdict import Refusal, Spoofed
 from filtermail.recipients import Recipients, Wish
 from relay.address import Address, InvalidAddress
-from relay.ratelimit import RateLimiter
+from relay.ratelimit import Limiter
 from relay.smtp.commands import Transaction
 
 TOO_MANY = Refusal(450, "4.7.1 Too many messages from you, try again later")
@@ -48,7 +47,7 @@ def envelope_of(transaction: Transaction) -> Envelope:
 class Outgoing:
     """What this relay's users send."""
 
-    def __init__(self, domain: str, limiter: RateLimiter) -> None:
+    def __init__(self, domain: str, limiter: Limiter) -> None:
         self._domain = domain
         self._limiter = limiter
 
@@ -58,7 +57,7 @@ class Outgoing:
         sender = self._user(transaction.sender.address)
         body = open_gate(headers, envelope_of(transaction), Direction.OUTGOING)
         block = headers.outgoing(author_text(headers))
-        if not self._limiter.allow(sender, time.monotonic()):
+        if not await self._limiter.allow(sender):
             raise TOO_MANY
         recipients = tuple(path.text for path in transaction.recipients)
         return Passage(transaction.sender.text, recipients, block, body)

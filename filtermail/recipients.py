@@ -15,7 +15,7 @@ class Wish(Enum):
     NOTHING = "there is no such mailbox, or it is blocked"
     ENCRYPTED = "encrypted mail"
     ANYTHING = "cleartext as well"
-    UNKNOWN = "the address is of another domain, where Postfix decides"
+    ELSEWHERE = "the address is of another domain: Postfix decides"
 
 
 class Recipients(Protocol):
@@ -46,7 +46,7 @@ class MailboxRecipients:
         except InvalidAddress:
             return Wish.NOTHING
         if mailbox is None:
-            return Wish.UNKNOWN
+            return Wish.ELSEWHERE
         if not mailbox.exists():
             return Wish.NOTHING
         return Wish.ANYTHING if mailbox.accepts_cleartext() else Wish.ENCRYPTED

@@ -7,7 +7,7 @@ Captured from Dovecot 2.3.19 with `mail_attribute_dict`:
   before its name.
 
 `/shared/comment` and `/shared/admin` of the server do not come here: Dovecot answers them out of
-its own configuration. The GUID is passed over: a device token belongs to the address, whichever
+its own configuration. The GUID is ignored: a device token belongs to the address, whichever
 mailbox a client names.
 """
 
@@ -37,7 +37,7 @@ class Shared(Enum):
 
 
 def parse(key: str) -> Private | Shared | None:
-    """The entry that `key` stands for, None for one that we do not have."""
+    """Return the entry that `key` stands for, None for one that we do not have."""
     for pattern, entries in ((_PRIVATE, Private), (_SHARED, Shared)):
         if match := pattern.fullmatch(key):
             try:

@@ -1,4 +1,4 @@
-"""Tells IMAP sessions of a message that Dovecot would keep from them.
+"""Wakes IMAP sessions for a message that Dovecot would not show them.
 
 An IMAP process in IDLE sees a new message at once but waits 500 ms before it tells its client
 (Dovecot: NOTIFY_DELAY_MSECS). If it hibernates in that time, which is to say when a message comes
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 NUDGE_SECONDS = 0.7
 """After a delivery: Dovecot's half second, and time for a session to have gone to hibernation."""
 _GRAIN = 0.02
-"""Seconds: those who are due within them are nudged together."""
+"""Seconds: mailboxes that are due within them are nudged together."""
 _NAME = ".nudge"
 
 
@@ -39,7 +39,7 @@ class Nudger:
         self._mailboxes = mailboxes
         self._seconds = seconds
         self._thread = ThreadPoolExecutor(1, "nudge")
-        # Whose nudge is to come, and whether a message came since it was set.
+        # Addresses with a nudge to come, and whether a message came since it was set.
         self._pending: dict[str, bool] = {}
         self._order: deque[tuple[float, str]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -55,7 +55,7 @@ class Nudger:
             self._timer = loop.call_later(self._seconds, self._due)
 
     def close(self) -> None:
-        """End the thread; what was to come is left out."""
+        """End the thread; nudges that are not due yet are left out."""
         if self._timer is not None:
             self._timer.cancel()
         self._thread.shutdown()
@@ -91,9 +91,9 @@ def _nudge(mailboxes: Mailboxes, users: Sequence[str]) -> None:
 
 
 def _change(there: str, name: str) -> None:
-    """Let `name` come and go, as a link to `there` if it can be one."""
+    """Make and remove `name`, as a link to `there` if possible."""
     try:
-        # Which is there already was left by a crash, and goes now.
+        # A leftover from a crash; the unlink below removes it.
         with contextlib.suppress(FileExistsError):
             os.link(there, name)
     except FileNotFoundError:

@@ -4,7 +4,7 @@ import ipaddress
 
 import typer
 
-from relay.config import KINDS
+from relay.config import KINDS, Mend
 
 _KIND = KINDS["mail_domain"]
 
@@ -16,9 +16,10 @@ def mail_domain(text: str) -> str:
     """
     try:
         domain: str = _KIND.parse(_literal(text))
+    except Mend as mend:
+        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed: {mend}") from None
     except ValueError:
-        allowed = f"{_KIND.allowed} is allowed{_hint(text)}"
-        raise typer.BadParameter(f"{text!r}: {allowed}") from None
+        raise typer.BadParameter(f"{text!r}: {_KIND.allowed} is allowed") from None
     return domain
 
 
@@ -29,11 +30,3 @@ def _literal(text: str) -> str:
     except ValueError:
         return text
     return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
-
-
-def _hint(text: str) -> str:
-    """The same domain in A-labels (RFC 5890), if it is one beyond ASCII."""
-    try:
-        return "" if text.isascii() else f", such as {text.encode('idna').decode()}"
-    except UnicodeError:
-        return ""

@@ -81,22 +81,22 @@ def burst(messages: int, latency: float) -> Pushed:
 async def _burst(
     place: Stand, gateway: Gateway, users: Sequence[str], warm: Sequence[str]
 ) -> Pushed:
-    async with _warm(place, gateway, warm) as meter:
+    async with warmed(place, gateway, warm) as meter:
         before = meter.cpu()
         told = await tell(place.socket, users)
-        await _until(lambda: len(gateway.arrivals) == len(warm) + len(users))
+        await until(lambda: len(gateway.arrivals) == len(warm) + len(users))
         # What follows the last answer is part of the work too.
         await asyncio.sleep(2 * gateway.latency + 0.1)
-        return _pushed(told, gateway, meter.cpu() - before)
+        return pushed_of(told, gateway, meter.cpu() - before)
 
 
 @contextlib.asynccontextmanager
-async def _warm(place: Stand, gateway: Gateway, users: Sequence[str]) -> AsyncIterator[Meter]:
+async def warmed(place: Stand, gateway: Gateway, users: Sequence[str]) -> AsyncIterator[Meter]:
     """The gateway and the service, which has told it of a message for each of `users`."""
     async with gateway:
         with place.metadata(gateway.url) as meter:
             await tell(place.socket, users)
-            await _until(lambda: len(gateway.arrivals) == len(users))
+            await until(lambda: len(gateway.arrivals) == len(users))
             yield meter
 
 
@@ -112,15 +112,15 @@ def failures(messages: int) -> Failures:
 async def _failures(
     place: Stand, gateway: Gateway, users: Sequence[str], warm: Sequence[str], failing: set[str]
 ) -> Failures:
-    async with _warm(place, gateway, warm) as meter:
+    async with warmed(place, gateway, warm) as meter:
         before = meter.cpu()
         told = await tell(place.socket, users)
-        await _until(lambda: all(len(gateway.arrivals.get(token, ())) > 1 for token in failing))
+        await until(lambda: all(len(gateway.arrivals.get(token, ())) > 1 for token in failing))
         cpu = meter.cpu() - before
     tries = [gateway.arrivals[token] for token in failing]
     others = [each for each in told if token_of(each.user) not in failing]
     return Failures(
-        others=_pushed(others, gateway, cpu * len(others) / len(told)),
+        others=pushed_of(others, gateway, cpu * len(others) / len(told)),
         failed=len(tries),
         tries=sum(map(len, tries)) / len(tries),
         retry_p95_s=percentile(sorted(came[1] - came[0] for came in tries), 95),
@@ -149,10 +149,10 @@ async def _backlog(place: Stand, old: Sequence[str], new: Sequence[str]) -> Back
         async with gateway:
             await asyncio.sleep(OUTAGE_SECONDS)
             requests, well, began = gateway.requests, True, time.perf_counter()
-            await _until(lambda: gateway.requests > requests)
+            await until(lambda: gateway.requests > requests)
             back_s = time.perf_counter() - began
             told, seconds = await _drained(place, gateway, old, new)
-        pushed = _pushed(told, gateway, 0)
+        pushed = pushed_of(told, gateway, 0)
         return Backlog(
             owed=len(old),
             start_s=start_s,
@@ -180,11 +180,12 @@ async def _drained(
     else:
         raise BenchProblem(f"a backlog of {len(old)} has not drained in {PATIENCE:g} s")
     seconds = max(gateway.arrivals[token][-1] for token in wanted) - began
-    await _until(lambda: {token_of(each.user) for each in told} <= gateway.arrivals.keys())
+    await until(lambda: {token_of(each.user) for each in told} <= gateway.arrivals.keys())
     return told, seconds
 
 
-def _pushed(told: Iterable[Told], gateway: Gateway, cpu: float) -> Pushed:
+def pushed_of(told: Iterable[Told], gateway: Gateway, cpu: float) -> Pushed:
+    """What became of messages; `cpu` is the service's processor time for them, in seconds."""
     told = list(told)
     arrived = [gateway.arrivals[token_of(each.user)][0] for each in told]
     began = min(each.begun for each in told)
@@ -199,7 +200,8 @@ def _pushed(told: Iterable[Told], gateway: Gateway, cpu: float) -> Pushed:
     )
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to have come; raises BenchProblem."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

@@ -12,13 +12,14 @@ from bench.figures import Verdict, at_least, at_most, percentile
 from bench.measured import Measured
 from bench.problem import BenchProblem
 from bench.push import loads, sandbox
+from bench.push.attack import Attacked, attacked
 from bench.push.loads import LATENCY, Backlog, Failures, Pushed
 from bench.report import Table, number, targets_table
 
 T = TypeVar("T")
 
 NAME = "push"
-SCENARIOS = ("burst", "instant", "failures", "backlog", "sandbox")
+SCENARIOS = ("burst", "instant", "failures", "attack", "backlog", "sandbox")
 NOTES = """\
 One metadata process; a process of its own tells it of messages, 16 at a time, each on a connection
 of its own as Dovecot's Lua does, and is the gateway as well, so that both have one clock. Tokens
@@ -29,6 +30,8 @@ of three hours are owed when the service starts, nobody listens on the gateway's
 seconds, then it answers 500 for ten, then it is well; from then on 50 new messages come a second.
 Of the first three there are five rounds, taken in turns, each with a service of its own; a figure
 is the median of theirs.
+*Attack*: one user sets 32 fresh tokens that always fail, five times a second, with a message each;
+others' messages come 20 a second, before and during it.
 *Sandbox* is from SMTP's 250 to the request, through a real Postfix and Dovecot."""
 
 
@@ -37,13 +40,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     burst: int
     instant: int
+    attack: int
     owed: int
     sandbox: int
     rounds: int
 
 
-QUICK = Plan(burst=1000, instant=1000, owed=5000, sandbox=5, rounds=1)
-FULL = Plan(burst=1000, instant=3000, owed=100_000, sandbox=sandbox.MESSAGES, rounds=5)
+QUICK = Plan(burst=1000, instant=1000, attack=200, owed=5000, sandbox=5, rounds=1)
+FULL = Plan(burst=1000, instant=3000, attack=600, owed=100_000, sandbox=sandbox.MESSAGES, rounds=5)
 
 
 class Result(Measured, frozen=True, kw_only=True):
@@ -52,6 +56,7 @@ class Result(Measured, frozen=True, kw_only=True):
     burst: Pushed | None
     instant: Pushed | None
     failures: Failures | None
+    attack: Attacked | None
     backlog: Backlog | None
     sandbox_s: list[float] | None
     """For each message, ascending."""
@@ -73,6 +78,12 @@ class Result(Measured, frozen=True, kw_only=True):
                 lambda m: m.others.p95_s / (burst.p95_s if burst else math.nan),
             ),
             at_most("failures, tries of those that failed", 2, failures, lambda m: m.tries),
+            at_most(
+                "attack, p95 of the others, of a quiet gateway's",
+                1.2,
+                self.attack,
+                lambda m: m.attacked.p95_s / m.quiet.p95_s,
+            ),
             at_most("backlog, memory", 60, waited, lambda m: m.peak_mb, "MB"),
             at_most("backlog, start", 3, waited, lambda m: m.start_s, "s"),
             at_most("backlog, p95 of new ones", 1, waited, lambda m: m.new_p95_s, "s"),
@@ -87,6 +98,8 @@ class Result(Measured, frozen=True, kw_only=True):
                 ("burst", self.burst),
                 ("instant", self.instant),
                 ("failures, the others", self.failures and self.failures.others),
+                ("before an attack", self.attack and self.attack.quiet),
+                ("during it, the others", self.attack and self.attack.attacked),
             )
             if pushed
         ]
@@ -130,6 +143,7 @@ def run(plan: Plan, only: list[str], report: Callable[[str], None]) -> Result:
         burst=_median(bursts),
         instant=_median(instants),
         failures=_median_of_failures(failing),
+        attack=measured("attack", lambda: attacked(plan.attack)),
         backlog=measured("backlog", lambda: loads.backlog(plan.owed)),
         sandbox_s=measured("sandbox", lambda: sorted(sandbox.measure(plan.sandbox))),
         not_run=not_run and f"sandbox: {not_run}",

@@ -47,9 +47,15 @@ class Stand:
             # As an account has it: the nudge for sleeping sessions is part of each delivery.
             (self._mail / user / "new").mkdir(parents=True)
             (self._mail / user / ENFORCE).touch()
-            stored = json.dumps({"devicetoken": {token_of(user): now}})
-            (self._mail / user / METADATA).write_text(stored)
+            self.set_tokens(user, [token_of(user)], now)
         return users
+
+    def set_tokens(self, user: str, tokens: Sequence[str], now: int | None = None) -> None:
+        """Have a mailbox hold these tokens and no others, whole at any moment."""
+        times = dict.fromkeys(tokens, int(time.time()) if now is None else now)
+        draft = self._mail / user / f"{METADATA}.new"
+        draft.write_text(json.dumps({"devicetoken": times}))
+        draft.rename(self._mail / user / METADATA)
 
     def owe(self, users: Sequence[str], oldest: float) -> None:
         """Put a push for each into the queue, from `oldest` seconds ago until now."""

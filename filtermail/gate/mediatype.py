@@ -15,7 +15,7 @@ _TYPE = re.compile(rb"(" + _TOKEN + rb"/" + _TOKEN + rb")")
 _PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"([^"\\\r\n]*)")')
 _TRAILER = re.compile(rb"[ \t]*+;?[ \t]*+")
 # RFC 2046, 5.1.1: bchars, at most 70; without the blank, at which a header may have been folded.
-_BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
+BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 # As cores write it, and most programs: one expression in place of one per parameter.
 _ENCRYPTED = re.compile(
     rb'multipart/encrypted; ?protocol="application/pgp-encrypted"; ?boundary="([^"\\\r\n]*)"'
@@ -52,7 +52,7 @@ class ContentType(NamedTuple):
     def boundary(self) -> bytes:
         """The multipart's boundary; raises NotEncrypted where there is no proper one."""
         boundary = self.parameters.get(b"boundary", b"")
-        if not _BOUNDARY.fullmatch(boundary):
+        if not BOUNDARY.fullmatch(boundary):
             raise NotEncrypted("a multipart without a proper boundary")
         delimiter = b"--" + boundary
         if BEGIN.startswith(delimiter) or END.startswith(delimiter):

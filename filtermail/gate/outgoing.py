@@ -17,7 +17,7 @@ from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import NamedTuple
 
-from filtermail.gate.mediatype import ContentType
+from filtermail.gate.mediatype import BOUNDARY, ContentType
 from filtermail.gate.verdict import Malformed
 from relay.address import Address, InvalidAddress
 
@@ -53,6 +53,14 @@ _DATE = re.compile(
     rb"[0-2]?[0-9]:[0-5][0-9](?::[0-6][0-9])? +(?:[+-][0-9]{4}|GMT|UT))(?: *\([^()]{0,60}\))?",
     re.IGNORECASE,
 )  # fmt: skip
+_TYPES = (b"multipart/encrypted", b"multipart/mixed", b"text/plain")
+_PARAMETERS = {
+    b"protocol": re.compile(rb"(?i:application/pgp-encrypted)"),
+    b"boundary": BOUNDARY,
+    b"charset": re.compile(rb"utf-8"),
+    b"format": re.compile(rb"flowed"),
+    b"delsp": re.compile(rb"no"),
+}
 _AUTOCRYPT = re.compile(
     rb"addr=([^;\s]{3,254});[ \t]*(prefer-encrypt=(?:mutual|nopreference);)?[ \t]*"
     rb"keydata=([A-Za-z0-9+/ \t]+={0,2})"
@@ -156,12 +164,16 @@ def _ids(value: bytes, _author: bytes) -> bytes | None:
 
 
 def _content_type(value: bytes, _author: bytes) -> bytes | None:
-    """Without white space of anybody's choice; the gate has held the parameters to its lists."""
+    """Of the types that the gate lets out, without white space or case of anybody's choice."""
     try:
         content = ContentType.parse(value)
     except Malformed:
         return None
     parameters = content.parameters
+    if content.media not in _TYPES or parameters.keys() - _PARAMETERS.keys():
+        return None
+    if not all(_PARAMETERS[name].fullmatch(text) for name, text in parameters.items()):
+        return None
     if b"protocol" in parameters:
         parameters[b"protocol"] = parameters[b"protocol"].lower()
     written = (b";" + _FOLD).join(name + b'="' + text + b'"' for name, text in parameters.items())
@@ -169,7 +181,7 @@ def _content_type(value: bytes, _author: bytes) -> bytes | None:
 
 
 def _autocrypt(value: bytes, author: bytes) -> bytes | None:
-    """The author's own key (Autocrypt 1.1, 2.1), in lines of 78."""
+    """The author's own key (Autocrypt 1.1, 2.1), in lines of at most 77."""
     match = _AUTOCRYPT.fullmatch(value)
     if match is None or match[1].lower() != author.lower() or len(match[3]) > MAX_KEY:
         return None
@@ -181,8 +193,8 @@ def _autocrypt(value: bytes, author: bytes) -> bytes | None:
     if key[0] not in _KEY_PACKETS or binascii.b2a_base64(key, newline=False) != text:
         return None
     begin = b"addr=" + match[1] + b"; " + (match[2] + b" " if match[2] else b"")
-    text = b"keydata=" + text
-    lines = (text[at : at + 77] for at in range(0, len(text), 77))
+    # A quantum of four is never split, or the padding could be.
+    lines = [b"keydata=" + text[:68], *(text[at : at + 76] for at in range(68, len(text), 76))]
     return begin.rstrip() + _FOLD + _FOLD.join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The METADATA entry `appversions`: a file of the operator's, as one line of JSON."""
+"""The METADATA entry `appversions`: a file that the operator provides, as one line of JSON."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ class AppVersions:
         self._trouble = Trouble("appversions")
 
     async def entry(self) -> str | None:
-        """What clients are told, None where there is nothing to tell."""
+        """Return the answer to clients, None if there is none."""
         if self._file is None:
             return None
         try:
@@ -38,7 +38,7 @@ class AppVersions:
 
 
 def _line(content: bytes) -> str:
-    """The JSON object in `content` without white space; raises ValueError."""
+    """Return the JSON object in `content` without white space; raises ValueError."""
     try:
         versions = json.loads(content, parse_constant=_refused)
     except RecursionError:

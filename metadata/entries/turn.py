@@ -1,4 +1,4 @@
-"""TURN credentials: read, made from a shared secret, written as clients are told them. Pure.
+"""TURN credentials: read, derived from a shared secret, written for clients. Pure.
 
 The expiry is the user name as well, as in the REST scheme of coturn (`use-auth-secret`), which is
 draft-uberti-behave-turn-rest-00, 2.2: the name is the second at which it ends, and the password
@@ -17,13 +17,13 @@ MIN_LIFE = 12 * 3600
 ISSUED_LIFE = 72 * 3600
 """Seconds, at most, that credentials from the secret are good for."""
 ISSUED_GRAIN = 3600
-"""Seconds: everybody who asks within them is told the same, which tells nobody apart."""
+"""Seconds: everybody who asks within them has the same answer, so it distinguishes nobody."""
 
 _LINE = re.compile(rb"([1-9][0-9]{0,11}):([!-~]{1,256})")
 
 
 class TurnUnavailable(Exception):
-    """No credentials can be had; the message says why and holds none."""
+    """There are no credentials; the message says why and holds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Credentials:
     password: str = field(repr=False)
 
     def lasts(self, now: float) -> bool:
-        """Whether a client that is told now will not be back for more at its next waking."""
+        """Return whether a client that has them now need not ask again when it next wakes."""
         return self.expiry - now >= MIN_LIFE
 
 
@@ -47,7 +47,7 @@ def parse(line: bytes) -> Credentials:
 
 
 def from_secret(secret: bytes, now: float) -> Credentials:
-    """Credentials for everybody who asks at `now`, in seconds since the epoch."""
+    """Return the credentials for everybody who asks at `now`, in seconds since the epoch."""
     begun = int(now) // ISSUED_GRAIN * ISSUED_GRAIN
     expiry = begun + ISSUED_LIFE
     digest = hmac.digest(secret, str(expiry).encode("ascii"), "sha1")
@@ -55,7 +55,7 @@ def from_secret(secret: bytes, now: float) -> Credentials:
 
 
 def host(mail_domain: str) -> str:
-    """The relay's name in the entry, where an IPv4 literal loses its brackets.
+    """Return the relay's name in the entry; an IPv4 literal loses its brackets.
 
     Raises TurnUnavailable for an IPv6 literal: clients split the entry at colons.
     """
@@ -66,5 +66,5 @@ def host(mail_domain: str) -> str:
 
 
 def entry(name: str, port: int, credentials: Credentials) -> str:
-    """What clients are told: `host:port:unix-expiry:password`."""
+    """Return the answer to clients: `host:port:unix-expiry:password`."""
     return f"{name}:{port}:{credentials.expiry}:{credentials.password}"

@@ -1,8 +1,8 @@
 """The METADATA entry `turn`: credentials from the relay's TURN server, or from its secret.
 
 A TURN server's socket answers a connection with one line, `<unix-expiry>:<password>`, and closes
-it. It is asked seldom: what it issued is told to everybody for a part of its life, and after a
-failure it is left in peace for a while, so that a slow one holds up one client and not each.
+it. It is asked rarely: what it issued is the answer to everybody for a part of its life, and after
+a failure it is left alone for a while, so that a slow one holds up one client and not each.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Issuer(Protocol):
     """Where credentials come from."""
 
     async def credentials(self, now: float, /) -> Credentials:
-        """Those to tell at `now`, in seconds since the epoch; raises TurnUnavailable."""
+        """Return those of `now`, in seconds since the epoch; raises TurnUnavailable."""
 
 
 class Turn:
@@ -46,7 +46,7 @@ class Turn:
             self._name_host(config.mail_domain)
 
     async def entry(self, now: float) -> str | None:
-        """What clients are told at `now`, None where there is nothing to tell."""
+        """Return the answer to clients at `now`, None if there is none."""
         if self._issuer is None:
             return None
         try:
@@ -65,7 +65,7 @@ class Turn:
 
 
 class SecretIssuer:
-    """Makes them of the secret that the TURN server has as well, read anew when it changes."""
+    """Derives them from the secret shared with the TURN server, read anew when it changes."""
 
     def __init__(self, path: Path, trouble: Trouble) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class SecretIssuer:
 
 
 class SocketIssuer:
-    """Has them from the TURN server's socket."""
+    """Asks the TURN server's socket."""
 
     def __init__(self, path: Path, trouble: Trouble) -> None:
         self._path = path
@@ -103,7 +103,7 @@ class SocketIssuer:
         self._failure = ""
 
     async def credentials(self, now: float) -> Credentials:
-        """As `Issuer` says; those who come while the socket is asked wait for its one answer."""
+        """As `Issuer` says; callers that come while the socket is asked wait for its one answer."""
         # A clock that was set back would keep what is held for too long.
         if not self._asked <= now < self._ask_after:
             async with self._asking:
@@ -117,7 +117,7 @@ class SocketIssuer:
         try:
             issued = await _issued(self._path, now)
         except TurnUnavailable as error:
-            # What is held is good all the same: a server that starts again takes no call away.
+            # What is held is still valid: a server that restarts ends no call.
             self._failure = f"turn_socket_path: {error}"
             self._trouble.report(self._failure)
             wait = RESPITE_SECONDS
@@ -137,7 +137,7 @@ def _secret(content: bytes) -> bytes:
 
 
 async def _issued(path: Path, now: float) -> Credentials:
-    """What the socket at `path` issues at `now`; raises TurnUnavailable."""
+    """Return what the socket at `path` issues at `now`; raises TurnUnavailable."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(path, limit=_MAX_LINE)

@@ -72,7 +72,7 @@ class Breaker:
     @property
     def room_of_suspects(self) -> int:
         """How many requests suspects may have under way, all together."""
-        return max(self._room // 4, 1)
+        return max(self._room // 20, 1)
 
     @property
     def taken(self) -> list[str]:

@@ -4,8 +4,8 @@
 2. How many requests are under way is the breaker's decision (`metadata.push.breaker`): a gateway
    that is down is probed and no more. What waited meanwhile was not tried, and is due when the
    gateway is well again.
-3. No address has more than a few requests under way, and suspects have a quarter of the room, so
-   that no user can use it up.
+3. No address has more than a few requests under way, and suspects have a twentieth of the room,
+   so that no user can use it up.
 4. A push that fails goes back to the queue (`metadata.push.backoff`). Its token is forgotten once
    the gateway says that it is gone, or once it has failed often while others are taken.
 """

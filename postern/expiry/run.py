@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -68,13 +69,25 @@ def _spread(
         running: set[Future[Tally]] = set()
         for chunk in chunks:
             # The first one forks the workers: an interrupt would reach them half made.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            running.add(pool.submit(expire_chunk, root, chunk, rules, act))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            with _interrupts_later():
+                running.add(pool.submit(expire_chunk, root, chunk, rules, act))
             if len(running) >= workers * WAITING:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
         yield from (each.result() for each in running)
+        # An interrupt while the pool ends would have Python's exit write to a pipe just closed.
+        with _interrupts_later():
+            pool.shutdown()
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C within is heard at the end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _leave_the_keyboard() -> None:

@@ -1,8 +1,8 @@
 """How stock Postfix and Dovecot are wired to our daemons.
 
-The lines for both are written once, in the `hookup` templates and four whole files. They are rendered
-twice: for a host (`HOST_FILES`, and as they stand in `docs/host/`), and with private paths for the
-sandbox.
+The lines for both are written once, in the `hookup` templates and four whole files. They are
+rendered twice: for a host (`HOST_FILES`; `docs/host/` shows the outcome), and with private paths
+for the sandbox.
 """
 
 from dataclasses import asdict, dataclass, fields

@@ -10,11 +10,13 @@ import pytest
 
 from bench.problem import BenchProblem
 from bench.push import loads
+from bench.push.attack import attacked
 from bench.push.gateway import Gateway
 from bench.push.loads import FAILING, Pushed
 from bench.push.run import Result
 from bench.push.stand import stand, token_of
 from bench.push.telling import tell
+from metadata.tokens.tokenset import MAX_TOKENS
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +40,13 @@ def test_failures_are_tried_again() -> None:
     check(measured.others, 40 - 40 // FAILING)
     assert (measured.failed, measured.tries) == (40 // FAILING, 2)
     assert measured.retry_p95_s > 1
+
+
+def test_an_attack_leaves_others_alone() -> None:
+    measured = attacked(30)
+    assert measured.quiet.pushes == measured.attacked.pushes == 30
+    assert measured.garbage > MAX_TOKENS
+    assert measured.attacked.p95_s < 1  # shut off, it would be two seconds
 
 
 def test_a_backlog_drains(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +94,13 @@ def test_tokens_are_of_one_size_and_tell_whose_they_are() -> None:
 
 def test_what_was_not_measured_is_told_as_such() -> None:
     empty = Result(
-        burst=None, instant=None, failures=None, backlog=None, sandbox_s=None, not_run=""
+        burst=None,
+        instant=None,
+        failures=None,
+        attack=None,
+        backlog=None,
+        sandbox_s=None,
+        not_run="",
     )
     assert {verdict.reached for verdict in empty.verdicts()} == {None}
     assert len(empty.tables()[0].rows) == len(empty.verdicts())

@@ -9,7 +9,7 @@ import pytest
 from relay.mailbox.directory import ENFORCE
 from sandbox import letters
 from sandbox.clients import SECONDS
-from sandbox.login import Login
+from sandbox.login import Login, fresh_login
 from sandbox.ports import LOOPBACK
 from sandbox.relay import Sandbox
 from tests.e2e.tools import SocketSmtp, message_ids, register, send_from_outside, wait_for_ids
@@ -42,6 +42,36 @@ def test_nobody_outside_writes_as_a_local_user(sandbox: Sandbox, login: Login, f
         if code == 250:  # Postfix judges the sender at RCPT
             code, _ = smtp.rcpt(login.address)
     assert code in (501, 550)
+
+
+def test_nobody_outside_names_a_local_user_as_the_author(sandbox: Sandbox, login: Login) -> None:
+    register(sandbox, login)
+    letter = letters.encrypted(login.address, "forged")
+    assert send_from_outside(sandbox, STRANGER, login.address, letter) == 550
+    assert message_ids(sandbox, login) == []
+
+
+def test_a_recipient_who_does_not_exist_is_refused_to_the_sending_server(sandbox: Sandbox) -> None:
+    """At the end of the data: by then Postfix (speed_adjust) has accepted each recipient."""
+    letter = letters.encrypted(STRANGER, "for-nobody")
+    with smtplib.SMTP(LOOPBACK, sandbox.ports["smtp"], timeout=SECONDS) as smtp:
+        smtp.ehlo()
+        assert smtp.mail(STRANGER)[0] == 250
+        assert smtp.rcpt(fresh_login(sandbox.domain).address)[0] == 250
+        assert smtp.data(letter) == (550, b"5.1.1 There is no such address here")
+
+
+def test_one_who_does_not_exist_keeps_nothing_from_the_others(
+    sandbox: Sandbox, login: Login
+) -> None:
+    register(sandbox, login)
+    with smtplib.SMTP(LOOPBACK, sandbox.ports["smtp"], timeout=SECONDS) as smtp:
+        smtp.ehlo()
+        smtp.mail(STRANGER)
+        for recipient in (fresh_login(sandbox.domain).address, login.address):
+            assert smtp.rcpt(recipient)[0] == 250
+        assert smtp.data(letters.encrypted(STRANGER, "for-one-of-two"))[0] == 250
+    wait_for_ids(sandbox, login, ["for-one-of-two"])
 
 
 def test_a_bounce_has_no_sender_to_be_judged(sandbox: Sandbox, login: Login) -> None:

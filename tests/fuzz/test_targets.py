@@ -77,7 +77,7 @@ DEFECTS: dict[str, tuple[object, str, object]] = {
     "small chunks": (packets, "MIN_CHUNK", 1),
     "any padding": (armour, "_PADDED", re.compile(rb"([^-]{0,75}?)(={0,2})")),
     "any author": (gate, "_check_sender", lambda headers, envelope: None),
-    "any boundary": (mediatype, "_BOUNDARY", re.compile(rb".*")),
+    "any boundary": (mediatype, "BOUNDARY", re.compile(rb".*")),
     "dots as they come": (wire.DataStream, "feed", _wrong_dots),
 }
 

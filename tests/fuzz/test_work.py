@@ -26,6 +26,8 @@ from tests.filtermail.gate.building import (
     judge,
     message,
     octets,
+    packet,
+    partial_seipd,
     pkesk,
     seipd,
     seipd_body,
@@ -60,6 +62,10 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "one line": lambda size: message(armour=BEGIN + b"A" * size),
     "dots": lambda size: message(armour=BEGIN + b".\r\n" * size),
     "chunks of one octet": lambda size: message(armour=armoured(small_chunks(size))),
+    "chunks of 512": lambda size: message(armour=armoured(partial_seipd(*[9] * (size // 700 + 1)))),
+    "keys of an unknown algorithm": lambda size: message(
+        armour=armoured(packet(1, b"\6\0\x63" + octets(40)) * min(size // 60, 1100) + seipd())
+    ),
     "many PKESK": lambda size: message(armour=armoured(pkesk(6, 60) * (size // 80) + seipd())),
     "many SKESK": lambda size: message(armour=armoured(skesk(4) * (size // 90) + seipd())),
     "empty lines at the end": lambda size: message(epilogue=b"\r\n" * size),
@@ -83,6 +89,13 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "quoted-printable": lambda size: message(
         data_headers=QUOTED, armour=armoured(seipd(size=size)).replace(b"=vJ", b"=3DvJ")
     ),
+    "quoted-printable in lines of one": lambda size: message(
+        data_headers=QUOTED, armour=armoured(seipd(size=size), width=1).replace(b"=", b"=3D")
+    ),
+    "all of it escaped": lambda size: message(
+        data_headers=QUOTED, armour=BEGIN + (b"=41" * 24 + b"\r\n") * (size // 74)
+    ),
+    "empty fields": lambda size: message(headers=HEADERS + b"a:\r\n" * size),
     "soft line ends": lambda size: message(data_headers=QUOTED, armour=b"A=\r\n" * size),
 }
 

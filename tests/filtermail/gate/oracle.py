@@ -196,6 +196,14 @@ def _type_again(value: bytes) -> bytes | None:
         media, parameters = _content_type(value)
     except Unaccounted:
         return None
+    known = {
+        b"protocol": rb"(?i:application/pgp-encrypted)", b"charset": rb"utf-8",
+        b"format": rb"flowed", b"delsp": rb"no", b"boundary": rb"[0-9A-Za-z'()+,./:=?_-]{1,70}",
+    }  # fmt: skip
+    if media not in (b"multipart/encrypted", b"multipart/mixed", b"text/plain"):
+        return None
+    if not all(re.fullmatch(known.get(name, rb"(?!)"), text) for name, text in parameters.items()):
+        return None
     written = [
         name + b'="' + (text.lower() if name == b"protocol" else text) + b'"'
         for name, text in parameters.items()
@@ -222,7 +230,7 @@ def _key(value: bytes, author: bytes) -> bytes | None:
     if base64.b64encode(key) != text or key[:1] not in (b"\xc6", b"\x98", b"\x99"):
         return None
     begin = b"; ".join(one for one in attributes[:-1]) + b";"
-    lines = [b"keydata=" + text[:69], *(text[at : at + 77] for at in range(69, len(text), 77))]
+    lines = [b"keydata=" + text[:68], *(text[at : at + 76] for at in range(68, len(text), 76))]
     return begin + b"".join(CRLF + b" " + line for line in lines)
 
 
@@ -295,7 +303,7 @@ def _content_type(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     media = re.match(rb"[A-Za-z-]+/[A-Za-z-]+", value)
     _require(media is not None, f"no media type: {value!r}")
     assert media is not None
-    rest = re.sub(rb";?[ \t]*\Z", b"", value[media.end() :])
+    rest = re.sub(rb"[ \t]*;?[ \t]*\Z", b"", value[media.end() :])
     found = re.findall(_PARAMETER, rest)
     names = [name.lower() for name, _, _ in found]
     _require(len(set(names)) == len(names), f"a parameter twice: {value!r}")

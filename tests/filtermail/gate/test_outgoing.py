@@ -44,7 +44,7 @@ STAYS = [
     b"Chat-Version: 1.0",
     b"Chat-Is-Post-Message: 1",
     b"Autocrypt: addr=alice@relay.example; prefer-encrypt=mutual;\r\n keydata="
-    + SAMPLE_KEY[:69] + b"\r\n " + SAMPLE_KEY[69:],
+    + SAMPLE_KEY[:68] + b"\r\n " + SAMPLE_KEY[68:],
     b"Secure-Join: vc-request",
     b"Secure-Join-Invitenumber: 76PjIxnL8XSx63zLg0ioUObJ",
 ]  # fmt: skip
@@ -79,7 +79,7 @@ BECOMES = [
         b"Autocrypt: addr=alice@relay.example; keydata="
         + SAMPLE_KEY[:60] + b"\r\n " + SAMPLE_KEY[60:],
         b"Autocrypt: addr=alice@relay.example;\r\n keydata="
-        + SAMPLE_KEY[:69] + b"\r\n " + SAMPLE_KEY[69:],
+        + SAMPLE_KEY[:68] + b"\r\n " + SAMPLE_KEY[68:],
     ),
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 from postern.host.wiring import HOST_FILES, host_wiring
 from relay.config import parse_config
-from tests.postern.host.documents import CONFIG, DOCUMENTS, host_files
+from tests.postern.host.documents import DOCUMENTS, host_files
 
 REPO = Path(__file__).parents[3]
 TEMPLATES = REPO / "postern" / "host" / "templates"
