@@ -15,6 +15,7 @@ from relay.life.service import Listeners
 from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
 from relay.ratelimit import LocalLimiter, RateLimiter
+from relay.smtp.client import Connect
 from relay.smtp.commands import Rules, Transaction
 from relay.smtp.reply import Reply
 from relay.smtp.server import Server, Source
@@ -43,12 +44,18 @@ async def run(
 
 
 def _gateway(direction: Direction, config: Config) -> Gateway:
+    pool = Pool(_connect(direction, config), config.mail_domain, time.monotonic)
+    return Gateway(_policy(direction, config), pool, config.max_message_size)
+
+
+def _connect(direction: Direction, config: Config) -> Connect:
+    loop = asyncio.get_running_loop()
+    if config.postfix_reinject_sockets is not None:
+        path = config.postfix_reinject_sockets / f"reinject-{direction.value}"
+        return functools.partial(loop.create_unix_connection, path=str(path))
     outgoing = direction is Direction.OUTGOING
     port = config.postfix_reinject_port if outgoing else config.postfix_reinject_port_incoming
-    loop = asyncio.get_running_loop()
-    connect = functools.partial(loop.create_connection, host=HOST, port=port)
-    pool = Pool(connect, config.mail_domain, time.monotonic)
-    return Gateway(_policy(direction, config), pool, config.max_message_size)
+    return functools.partial(loop.create_connection, host=HOST, port=port)
 
 
 def _policy(direction: Direction, config: Config) -> Policy:

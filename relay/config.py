@@ -185,6 +185,7 @@ class Config:
     network_prefix_ipv4: Annotated[int, _number(8, 32)] = 24
     network_prefix_ipv6: Annotated[int, _number(16, 128)] = 64
     push_max_in_flight: Annotated[int, _number(1, 1000)] = 100
+    postfix_reinject_sockets: Annotated[Path | None, _optional(_PATH)] = None
     turn_secret_path: Annotated[Path | None, _optional(_PATH)] = None
     turn_port: Port = 3478
 

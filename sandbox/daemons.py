@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sandbox.layout import MAILBOXES_USER, Layout
 from sandbox.ports import LOOPBACK
-from sandbox.probes import Probe, answers_dict, answers_http, greets
+from sandbox.probes import Probe, answers_dict, answers_http, greets, greets_on_socket
 from sandbox.process import Spec
 
 
@@ -46,6 +46,8 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
             log=layout.logs / f"{name}.log",
             probe=probe,
             user=user,
+            # Postfix' own group for its public sockets; only filtermail connects there.
+            groups=("postdrop",) if name.startswith("filtermail") else (),
         )
 
     def filtermail(direction: str) -> Spec:
@@ -96,7 +98,8 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
 
 def _postfix(layout: Layout, ports: Mapping[str, int]) -> Spec:
     command = ("postfix", "-c", str(layout.postfix))
-    probes = [greets(ports[name], b"220 ") for name in ("smtp", "submission", "reinject")]
+    probes = [greets(ports[name], b"220 ") for name in ("smtp", "submission")]
+    probes.append(greets_on_socket(layout.reinject_sockets / "reinject-outgoing", b"220 "))
     probes.append(greets(ports["smtps"], b"220 ", tls=True))
     return Spec(
         name="postfix",

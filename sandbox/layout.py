@@ -67,6 +67,11 @@ class Layout:
         """The sockets of our daemons, which make them themselves."""
         return self.run / "postern"
 
+    @property
+    def reinject_sockets(self) -> Path:
+        """Where Postfix takes mail back from filtermail: its directory of public sockets."""
+        return self.root / "postfix-queue" / "public"
+
     def metrics_socket(self, daemon: str) -> Path:
         """Where one of them reports its figures."""
         return self.sockets / f"{daemon}-metrics.socket"
@@ -83,12 +88,13 @@ def write_files(layout: Layout, domain: str, ports: dict[str, int]) -> Config:
         "mailboxes_user": MAILBOXES_USER,
         "ports": ports,
         "hostname": "localhost" if domain.startswith("[") else domain,
+        "reinject_sockets": layout.reinject_sockets,
         "instance_name": f"postern-{os.getpid()}",
     }
     layout.config.write_text(render("chatmail.ini", values))
     config = read_config(layout.config)
-    certificate, key = ensure_certificate(layout.root / "tls", domain)
-    values |= _wiring(layout, config, ports).values() | {"tls_cert": certificate, "tls_key": key}
+    tls = ensure_certificate(layout.root / "tls", domain)
+    values |= _wiring(layout, config, ports, tls).values()
     for name in POSTFIX_FILES:
         (layout.postfix / name).write_text(render(f"postfix/{name}", values))
     for name in (*dovecot.FILES[dovecot.installed()], dovecot.PUSH_NOTIFICATION):
@@ -113,7 +119,9 @@ def _make_directories(layout: Layout) -> None:
         socket.unlink()
 
 
-def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
+def _wiring(
+    layout: Layout, config: Config, ports: dict[str, int], tls: tuple[Path, Path]
+) -> Wiring:
     owner = pwd.getpwnam(MAILBOXES_USER)
     sasl, lmtp = layout.run / "sasl", layout.run / "lmtp"
     return Wiring(
@@ -123,6 +131,8 @@ def _wiring(layout: Layout, config: Config, ports: dict[str, int]) -> Wiring:
         smtps_service=f"127.0.0.1:{ports['smtps']}",
         submission_service=f"127.0.0.1:{ports['submission']}",
         smtp_service=f"127.0.0.1:{ports['smtp']}",
+        tls_cert=tls[0],
+        tls_key=tls[1],
         postfix_dir=layout.postfix,
         dovecot_dir=layout.dovecot,
         sasl_socket=sasl,

@@ -12,7 +12,7 @@ from sandbox.problem import SandboxProblem
 
 SUN_PATH_MAX = 107
 """Bytes of a unix socket's path on Linux, less its terminating zero (unix(7))."""
-LONGEST_SOCKET = "/run/dovecot/imap-urlauth-worker-plus"
+LONGEST_SOCKET = "/postfix-queue/public/reinject-outgoing-"
 """Longer than any socket below a sandbox."""
 _SAFE = re.compile(r"[\w/.+@=~-]+")
 FALLBACK = Path("/var/tmp")  # noqa: S108 - mkdtemp makes names below it that nobody can guess

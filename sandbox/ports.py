@@ -14,8 +14,6 @@ PREFERRED = {
     "submission": 10587,
     "filtermail@outgoing": 10080,
     "filtermail@incoming": 10081,
-    "reinject": 10025,
-    "reinject-incoming": 10026,
     "gateway": 10880,
 }
 # Below the range of outgoing connections (ip_local_port_range), whose next one could take a port

@@ -23,6 +23,19 @@ def greets(port: int, greeting: bytes, *, tls: bool = False) -> Probe:
     return probe
 
 
+def greets_on_socket(path: Path, greeting: bytes) -> Probe:
+    """A probe of a service on a unix socket that speaks first, with `greeting`."""
+
+    def probe() -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect(str(path))
+            return connection.recv(512).startswith(greeting)
+        return False
+
+    return probe
+
+
 def answers_http(port: int) -> Probe:
     """A probe of an HTTP server."""
 

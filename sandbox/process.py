@@ -29,6 +29,8 @@ class Spec:
     probe: Probe
     user: str | None = None
     """The user it runs as; None: ours."""
+    groups: tuple[str, ...] = ()
+    """Groups of other users that it is in, where `user` is set."""
     stop_command: tuple[str, ...] = ()
     """How it is ended; empty: by SIGTERM."""
 
@@ -74,7 +76,7 @@ class Daemon:
                 process_group=0,
                 user=user,
                 group=user,
-                extra_groups=None if user is None else [],
+                extra_groups=None if user is None else self.spec.groups,
             )
 
     def wait_until_it_answers(self, seconds: float = START_SECONDS) -> None:

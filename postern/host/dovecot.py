@@ -10,7 +10,7 @@ FILES = {
     "2.4": ("dovecot-2.4/dovecot.conf", "doveauth.lua"),
 }
 """The templates of a whole configuration, beside the push notifications'."""
-PUSH_NOTIFICATION = "dovecot-2.3/push_notification.lua"
+PUSH_NOTIFICATION = "push_notification.lua"
 """The same for both."""
 
 

@@ -1,7 +1,8 @@
 """How stock Postfix and Dovecot are wired to our daemons.
 
-The lines for both are written once, as the `hookup-*` templates and three whole files. They are
-rendered twice: with the paths of a host for `docs/hookup.md`, with private ones for the sandbox.
+The lines for both are written once, in the `hookup` templates and four whole files. They are
+rendered twice: for a host (`HOST_FILES`; `docs/host/` shows the outcome), and with private paths
+for the sandbox.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -11,38 +12,22 @@ from typing import Any
 from postern.host.rendering import render
 from relay.config import Config
 
-SNIPPETS = (
-    "postfix/hookup-main.cf",
-    "postfix/login_map",
-    "postfix/hookup-submission.cf",
-    "postfix/hookup-incoming.cf",
-    "postfix/hookup-reinject.cf",
-    "postfix/hookup-content-filter.cf",
-    "doveauth.lua",
-    "dovecot-2.3/hookup-connections.conf",
-    "dovecot-2.3/hookup-auth.conf",
-    "dovecot-2.3/hookup-mail.conf",
-    "dovecot-2.3/hookup-metadata.conf",
-    "dovecot-2.3/hookup-last-login.conf",
-    "dovecot-2.3/hookup-push.conf",
-    "dovecot-2.3/push_notification.lua",
-    "dovecot-2.3/hookup-lmtp.conf",
-    "dovecot-2.3/hookup-hibernate.conf",
-    "dovecot-2.4/hookup-connections.conf",
-    "dovecot-2.4/hookup-auth.conf",
-    "dovecot-2.4/hookup-mail.conf",
-    "dovecot-2.4/hookup-metadata.conf",
-    "dovecot-2.4/hookup-last-login.conf",
-    "dovecot-2.4/hookup-push.conf",
-    "dovecot-2.4/hookup-lmtp.conf",
-    "dovecot-2.4/hookup-hibernate.conf",
-)
-"""What an operator adds by hand, and what the sandbox's configuration is made of."""
+HOST_FILES = {
+    "/etc/postfix/main.cf": "postfix/host-main.cf",
+    "/etc/postfix/master.cf": "postfix/master.cf",
+    "/etc/postfix/login_map": "postfix/login_map",
+    "/etc/dovecot/dovecot.conf": "dovecot-{series}/host.conf",
+    "/etc/dovecot/doveauth.lua": "doveauth.lua",
+    "/etc/dovecot/push_notification.lua": "push_notification.lua",
+    "/etc/sysctl.d/60-postern.conf": "host/sysctl.conf",
+    "/etc/systemd/system/dovecot.socket.d/postern.conf": "host/dovecot.socket.conf",
+}
+"""The files of a host and their templates. `{series}` is Dovecot's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """The values of the snippets: the configuration, and the paths of one place.
+    """The values of the templates: the configuration, and the paths of one place.
 
     A service is named as in master.cf(5).
     """
@@ -53,6 +38,8 @@ class Wiring:
     smtps_service: str
     submission_service: str
     smtp_service: str
+    tls_cert: Path
+    tls_key: Path
     postfix_dir: Path
     dovecot_dir: Path
     sasl_socket: Path
@@ -76,9 +63,9 @@ class Wiring:
         paths = {each.name: getattr(self, each.name) for each in fields(self)}
         return asdict(self.config) | paths
 
-    def render(self, snippet: str) -> str:
-        """The text of one snippet."""
-        return render(snippet, self.values())
+    def render(self, template: str) -> str:
+        """The text of one template."""
+        return render(template, self.values())
 
 
 def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wiring:
@@ -92,6 +79,8 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         smtps_service="smtps",
         submission_service="submission",
         smtp_service="smtp",
+        tls_cert=Path("/etc/postern/tls/fullchain.pem"),
+        tls_key=Path("/etc/postern/tls/privkey.pem"),
         postfix_dir=Path("/etc/postfix"),
         dovecot_dir=Path("/etc/dovecot"),
         sasl_socket=sasl,

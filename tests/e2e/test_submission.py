@@ -11,8 +11,8 @@ import pytest
 from sandbox import letters
 from sandbox.clients import SECONDS, Imap, Smtp
 from sandbox.login import Login, fresh_login
-from sandbox.ports import LOOPBACK, is_free
-from sandbox.probes import client_context, greets
+from sandbox.ports import LOOPBACK
+from sandbox.probes import client_context, greets_on_socket
 from sandbox.relay import Sandbox
 from tests.e2e.tools import encrypted, received, register, sample, send, wait_for_ids
 from tests.support import poll
@@ -151,21 +151,21 @@ def test_with_reinjection_down_the_client_is_asked_to_come_again(
 def _reinjection_down(sandbox: Sandbox) -> Iterator[None]:
     """Take the reinject service out of the running Postfix for a while."""
     master = sandbox.layout.postfix / "master.cf"
-    port = sandbox.ports["reinject"]
-    service = f"127.0.0.1:{port}/inet"
+    socket = sandbox.layout.reinject_sockets / "reinject-outgoing"
+    answers = greets_on_socket(socket, b"220 ")
     whole = master.read_text()
     postfix = ["-c", str(sandbox.layout.postfix)]
     try:
-        subprocess.run(["postconf", *postfix, "-MX", service], check=True)
+        subprocess.run(["postconf", *postfix, "-MX", "reinject-outgoing/unix"], check=True)
         subprocess.run(["postfix", *postfix, "reload"], check=True, capture_output=True)
-        poll(lambda: is_free(port), "the end of the reinject service")
+        poll(lambda: not answers(), "the end of the reinject service")
         # Connections that filtermail keeps open still have their smtpd.
         sandbox.restart("filtermail@outgoing")
         yield
     finally:
         master.write_text(whole)
         subprocess.run(["postfix", *postfix, "reload"], check=True, capture_output=True)
-        poll(greets(port, b"220 "), "the reinject service again")
+        poll(answers, "the reinject service again")
 
 
 def test_an_imap_client_finds_what_it_looks_for(sandbox: Sandbox, login: Login) -> None:

@@ -15,6 +15,15 @@ from tests.support import poll
 SAMPLES = Path(__file__).parents[1] / "samples"
 
 
+class SocketSmtp(smtplib.LMTP):
+    """A client of an SMTP service on a unix socket; smtplib knows such sockets for LMTP only."""
+
+    ehlo_msg = "ehlo"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), timeout=SECONDS)
+
+
 def register(sandbox: Sandbox, *logins: Login) -> None:
     """Make accounts, by a first login each."""
     for login in logins:

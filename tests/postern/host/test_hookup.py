@@ -1,52 +1,60 @@
-"""`docs/hookup.md` and `docs/dovecot-2.4.md` show what the templates say, to the letter."""
+"""The files in `docs/host/` are the templates', and the sandbox is made of the same."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from postern.host.wiring import SNIPPETS, Wiring, host_wiring
+from postern.host.wiring import HOST_FILES, host_wiring
 from relay.config import parse_config
+from tests.postern.host.documents import DOCUMENTS, host_files
 
 REPO = Path(__file__).parents[3]
 TEMPLATES = REPO / "postern" / "host" / "templates"
-DOCUMENTS = {
-    name: re.findall(
-        r"^```(?:lua)?\n(.*?)^```$", (REPO / "docs" / name).read_text(), re.MULTILINE | re.DOTALL
-    )
-    for name in ("hookup.md", "dovecot-2.4.md")
-}
-"""The blocks of each."""
+FILES = dict(host_files())
+INCLUDE = re.compile(r'{% include "([^"]+)" %}')
 
 
-@pytest.fixture
-def wiring() -> Wiring:
-    config, _ = parse_config("[params]\nmail_domain = chat.example.org\n", "here")
-    return host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_of_a_host_is_among_the_documents(name: str) -> None:
+    again = "write it again: python -m tests.postern.host.documents"
+    assert (DOCUMENTS / name).read_text() == FILES[name], again
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS)
-def test_each_snippet_is_a_block_of_the_document(wiring: Wiring, snippet: str) -> None:
-    document = "dovecot-2.4.md" if snippet.startswith("dovecot-2.4/") else "hookup.md"
-    assert wiring.render(snippet) in DOCUMENTS[document]
+def test_the_documents_have_no_other_files() -> None:
+    assert {path.name for path in DOCUMENTS.iterdir()} == set(FILES)
 
 
-def test_every_hookup_template_is_listed() -> None:
-    found = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.glob("*/hookup-*")}
-    assert found == {snippet for snippet in SNIPPETS if "/hookup-" in snippet}
+def test_hookup_names_each_of_them() -> None:
+    text = (REPO / "docs" / "hookup.md").read_text()
+    assert [name for name in FILES if f"host/{name}" not in text] == []
 
 
 @pytest.mark.parametrize(
-    ("whole", "left_out"),
+    ("sandbox", "host"),
     [
-        # The sandbox filters before the queue.
-        ("postfix", {"postfix/hookup-content-filter.cf"}),
-        ("dovecot-2.3", set()),
-        ("dovecot-2.4", set()),
+        ("postfix/main.cf", "postfix/host-main.cf"),
+        ("dovecot-2.3/dovecot.conf", "dovecot-2.3/host.conf"),
+        ("dovecot-2.4/dovecot.conf", "dovecot-2.4/host.conf"),
     ],
 )
-def test_the_sandbox_is_made_of_the_same_snippets(whole: str, left_out: set[str]) -> None:
-    text = "".join(path.read_text() for path in (TEMPLATES / whole).iterdir())
-    included = set(re.findall(r'{% include "([^"]+)" %}', text))
-    of_this = {name for name in SNIPPETS if name.startswith(f"{whole}/hookup-")}
-    assert included == of_this - left_out
+def test_the_sandbox_is_made_of_the_same(sandbox: str, host: str) -> None:
+    ours, theirs = (INCLUDE.findall((TEMPLATES / name).read_text()) for name in (sandbox, host))
+    assert ours == theirs
+    assert len(ours) == 1
+
+
+def test_a_relay_with_an_address_literal_keeps_its_hosts_name() -> None:
+    config, _ = parse_config("[params]\nmail_domain = [192.0.2.1]\n", "here")
+    wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
+    assert "\nmyhostname" not in wiring.render(HOST_FILES["/etc/postfix/main.cf"])
+    login_map = wiring.render(HOST_FILES["/etc/postfix/login_map"])
+    assert login_map == "/^([A-Za-z0-9._-]+@\\[192\\.0\\.2\\.1\\])$/ ${1}\n"
+
+
+def test_without_a_directory_for_sockets_reinjection_is_on_ports() -> None:
+    config, _ = parse_config("[params]\nmail_domain = chat.example.org\n", "here")
+    wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
+    master = wiring.render(HOST_FILES["/etc/postfix/master.cf"])
+    assert "\n127.0.0.1:10025 inet n - n - 1000 smtpd\n" in master
+    assert "\n127.0.0.1:10026 inet n - n - 1000 smtpd\n" in master

@@ -1,0 +1,44 @@
+"""The files of a host as `docs/host/` shows them.
+
+`python -m tests.postern.host.documents` writes them again, after a change of a template.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from postern.host.dovecot import SERIES
+from postern.host.wiring import HOST_FILES, host_wiring
+from relay.config import parse_config
+
+DOCUMENTS = Path(__file__).parents[3] / "docs" / "host"
+CONFIG = """\
+[params]
+mail_domain = chat.example.org
+postfix_reinject_sockets = /var/spool/postfix/public
+"""
+_NAMES = {
+    "/etc/sysctl.d/60-postern.conf": "sysctl.conf",
+    "/etc/systemd/system/dovecot.socket.d/postern.conf": "dovecot.socket.conf",
+}
+"""Where the name of the file on a host would not say what it is."""
+
+
+def host_files() -> Iterator[tuple[str, str]]:
+    """The name and text of each."""
+    config, _ = parse_config(CONFIG, "chatmail.ini")
+    wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
+    yield "chatmail.ini", CONFIG
+    for path, template in HOST_FILES.items():
+        name = _NAMES.get(path, Path(path).name)
+        if "{series}" in template:
+            for series in SERIES:
+                stem, _, suffix = name.partition(".")
+                yield f"{stem}-{series}.{suffix}", wiring.render(template.format(series=series))
+        else:
+            yield name, wiring.render(template)
+
+
+if __name__ == "__main__":
+    DOCUMENTS.mkdir(exist_ok=True)
+    for name, text in host_files():
+        (DOCUMENTS / name).write_text(text)
