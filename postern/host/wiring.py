@@ -1,8 +1,8 @@
 """How stock Postfix and Dovecot are wired to our daemons.
 
 The lines for both are written once, in the `hookup` templates and four whole files. They are
-rendered twice: for a host (`HOST_FILES`; `docs/host/` shows the outcome), and with private paths
-for the sandbox.
+rendered twice: for a host (`postern.host.files`; `docs/host/` shows the outcome), and with private
+paths for the sandbox.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -11,18 +11,6 @@ from typing import Any
 
 from postern.host.rendering import render
 from relay.config import Config
-
-HOST_FILES = {
-    "/etc/postfix/main.cf": "postfix/host-main.cf",
-    "/etc/postfix/master.cf": "postfix/master.cf",
-    "/etc/postfix/login_map": "postfix/login_map",
-    "/etc/dovecot/dovecot.conf": "dovecot-{series}/host.conf",
-    "/etc/dovecot/doveauth.lua": "doveauth.lua",
-    "/etc/dovecot/push_notification.lua": "push_notification.lua",
-    "/etc/sysctl.d/60-postern.conf": "host/sysctl.conf",
-    "/etc/systemd/system/dovecot.socket.d/postern.conf": "host/dovecot.socket.conf",
-}
-"""The files of a host and their templates. `{series}` is Dovecot's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from postern.host.wiring import HOST_FILES, host_wiring
+from postern.host.files import HOST_FILES
+from postern.host.wiring import host_wiring
 from relay.config import parse_config
 
 FILES = Path(__file__).parent / "files"
@@ -29,9 +30,7 @@ def server_files(config: str, series: str, mailboxes_uid: int) -> Iterator[File]
     """Postfix' and Dovecot's files for a `chatmail.ini`, with Dovecot of this series."""
     parsed, _ = parse_config(config, "chatmail.ini")
     wiring = host_wiring(parsed, mailboxes_uid, parsed.mailboxes_user)
-    for path, template in HOST_FILES.items():
-        text = wiring.render(template.format(series=series))
-        if path.endswith("doveauth.lua"):
-            yield File(path, text, mode=0o640, owner="root:dovecot")
-        elif not path.startswith("/etc/sysctl.d/"):  # a container has its host's kernel
-            yield File(path, text)
+    for file in HOST_FILES:
+        if not file.path.startswith("/etc/sysctl.d/"):  # a container has its host's kernel
+            text = wiring.render(file.template.format(series=series))
+            yield File(file.path, text, mode=file.mode, owner=f"root:{file.group}")

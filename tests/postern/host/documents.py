@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postern.host.dovecot import SERIES
-from postern.host.wiring import HOST_FILES, host_wiring
+from postern.host.files import HOST_FILES
+from postern.host.wiring import host_wiring
 from relay.config import parse_config
 
 DOCUMENTS = Path(__file__).parents[3] / "docs" / "host"
@@ -28,14 +29,17 @@ def host_files() -> Iterator[tuple[str, str]]:
     config, _ = parse_config(CONFIG, "chatmail.ini")
     wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
     yield "chatmail.ini", CONFIG
-    for path, template in HOST_FILES.items():
-        name = _NAMES.get(path, Path(path).name)
-        if "{series}" in template:
+    for file in HOST_FILES:
+        name = _NAMES.get(file.path, Path(file.path).name)
+        if "{series}" in file.template:
             for series in SERIES:
                 stem, _, suffix = name.partition(".")
-                yield f"{stem}-{series}.{suffix}", wiring.render(template.format(series=series))
+                yield (
+                    f"{stem}-{series}.{suffix}",
+                    wiring.render(file.template.format(series=series)),
+                )
         else:
-            yield name, wiring.render(template)
+            yield name, wiring.render(file.template)
 
 
 if __name__ == "__main__":

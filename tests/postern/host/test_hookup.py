@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from postern.host.wiring import HOST_FILES, host_wiring
+from postern.host.files import HOST_FILES
+from postern.host.wiring import host_wiring
 from relay.config import parse_config
 from tests.postern.host.documents import DOCUMENTS, host_files
 
 REPO = Path(__file__).parents[3]
 TEMPLATES = REPO / "postern" / "host" / "templates"
 FILES = dict(host_files())
+TEMPLATE = {file.path: file.template for file in HOST_FILES}
 INCLUDE = re.compile(r'{% include "([^"]+)" %}')
 
 
@@ -47,14 +49,14 @@ def test_the_sandbox_is_made_of_the_same(sandbox: str, host: str) -> None:
 def test_a_relay_with_an_address_literal_keeps_its_hosts_name() -> None:
     config, _ = parse_config("[params]\nmail_domain = [192.0.2.1]\n", "here")
     wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
-    assert "\nmyhostname" not in wiring.render(HOST_FILES["/etc/postfix/main.cf"])
-    login_map = wiring.render(HOST_FILES["/etc/postfix/login_map"])
+    assert "\nmyhostname" not in wiring.render(TEMPLATE["/etc/postfix/main.cf"])
+    login_map = wiring.render(TEMPLATE["/etc/postfix/login_map"])
     assert login_map == "/^([A-Za-z0-9._-]+@\\[192\\.0\\.2\\.1\\])$/ ${1}\n"
 
 
 def test_without_a_directory_for_sockets_reinjection_is_on_ports() -> None:
     config, _ = parse_config("[params]\nmail_domain = chat.example.org\n", "here")
     wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
-    master = wiring.render(HOST_FILES["/etc/postfix/master.cf"])
+    master = wiring.render(TEMPLATE["/etc/postfix/master.cf"])
     assert "\n127.0.0.1:10025 inet n - n - 1000 smtpd\n" in master
     assert "\n127.0.0.1:10026 inet n - n - 1000 smtpd\n" in master
