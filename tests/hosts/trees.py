@@ -81,16 +81,16 @@ class CannotBuild(Exception):
 
 def ensure_tree(release: str, report: Report) -> Tree:
     """The tree of a release, made now if it is not in the cache; raises CannotBuild."""
-    root = CACHE / f"{release}-{_digest(_recipe(release))}"
+    root = CACHE / f"{release}-{digest(_recipe(release))}"
     lock = (REPO / "requirements.lock").read_bytes()
-    venv = CACHE / f"{root.name}-venv-{_digest(_MAKE_VENV.encode() + lock)}"
+    venv = CACHE / f"{root.name}-venv-{digest(_MAKE_VENV.encode() + lock)}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _locked(CACHE / f"{release}.lock"):
+    with locked(CACHE / f"{release}.lock"):
         if not root.exists():
-            _build(root, lambda draft: _bootstrap(release, draft, report))
+            build(root, lambda draft: _bootstrap(release, draft, report))
         if not venv.exists():
             report(f"{release}: installing the versions of requirements.lock")
-            _build(venv, lambda draft: _make_venv(root, draft))
+            build(venv, lambda draft: _make_venv(root, draft))
     return Tree(release, root, venv)
 
 
@@ -98,19 +98,20 @@ def _recipe(release: str) -> bytes:
     return f"{release}\0{BASE}\0{PACKAGES}\0{_INSTALL}".encode()
 
 
-def _digest(recipe: bytes) -> str:
+def digest(recipe: bytes) -> str:
+    """The name of a recipe, short."""
     return hashlib.sha256(recipe).hexdigest()[:10]
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock between test runs: two may want the same tree at once."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _build(target: Path, make: Callable[[Path], None]) -> None:
+def build(target: Path, make: Callable[[Path], None]) -> None:
     """Make a directory under another name first, so that a half-made one is never used."""
     draft = target.with_name(f"{target.name}.building")
     shutil.rmtree(draft, ignore_errors=True)
@@ -131,17 +132,17 @@ def _bootstrap(release: str, draft: Path, report: Report) -> None:
     for certificate in CERTIFICATES.glob("*.crt"):
         shutil.copy(certificate, inside)
     report(f"{release}: installing packages (one to two minutes)")
-    _enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
+    enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
 
 
 def _make_venv(root: Path, draft: Path) -> None:
     draft.mkdir()
     lock = REPO / "requirements.lock"
     binds = [f"--bind={draft}:{VENV}", f"--bind-ro={lock}:/mnt/requirements.lock"]
-    _enter(root, _MAKE_VENV, "--volatile=overlay", *binds)
+    enter(root, _MAKE_VENV, "--volatile=overlay", *binds)
 
 
-def _enter(tree: Path, script: str, *options: str) -> None:
+def enter(tree: Path, script: str, *options: str) -> None:
     """Run a shell script in a tree that is not booted, with this machine's network."""
     environ = {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt"}
     names = ["PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT"]
