@@ -17,7 +17,8 @@ from postern.host.install.services import NotUp, settle, wait_until_up
 from postern.host.install.validate import Invalid, staged, validate
 from relay.mailbox.directory import MARK
 
-JOURNAL = "/var/lib/postern/install/journal"
+JOURNAL = "/var/lib/postern-installing"
+"""There while an installation is under way; beside nothing else, so that undoing leaves nothing."""
 Say = Callable[[str], None]
 Extra = Callable[[Changes], None]
 """A step of a part: keys and certificates that are made once."""

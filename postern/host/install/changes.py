@@ -68,7 +68,7 @@ class Changes:
         self._journal.record({"kind": "directory", "path": path})
         place.mkdir(mode=mode)
         place.chmod(mode)
-        if user != "root" or group != "root":
+        if os.geteuid() == 0:
             os.chown(place, self._machine.users()[user], self._machine.groups()[group])
 
     def _make_parents(self, path: str) -> None:

@@ -90,7 +90,7 @@ def _service(
         changes.systemctl("enable", unit, *sockets)
         changes.systemctl("start", *sockets, unit)
         say(f"{unit} started")
-    elif differences.is_new_version or changed & {unit, template}:
+    elif changed & {unit, template} or (differences.is_new_version and unit.endswith(".service")):
         changes.systemctl("restart", unit)
         say(f"{unit} restarted")
     elif differences.is_new_config and unit.endswith(".service"):
