@@ -61,7 +61,7 @@ def install(
         plan, config_text = _plan(machine, domain)
         differences = found(machine, plan)
         if dry_run:
-            _show(differences, plan, as_json=as_json)
+            _show(differences, as_json=as_json)
             return
         _warn_of_edits(differences)
         if differences:
@@ -185,7 +185,7 @@ def _warn_of_edits(differences: Differences) -> None:
             complain(change.diff())
 
 
-def _show(differences: Differences, plan: Plan, *, as_json: bool) -> None:
+def _show(differences: Differences, *, as_json: bool) -> None:
     if as_json:
         facts = {
             "packages": differences.packages,
@@ -193,7 +193,7 @@ def _show(differences: Differences, plan: Plan, *, as_json: bool) -> None:
             "directories": [each.path for each in differences.directories],
             "files": [each.file.path for each in differences.files],
             "removed": differences.stale,
-            "version": plan.venv if differences.is_new_version else None,
+            "links": differences.links,
             "units": differences.asleep,
         }
         print(json.dumps(facts, indent=1))
@@ -205,7 +205,7 @@ def _show(differences: Differences, plan: Plan, *, as_json: bool) -> None:
         ("System user to add", [differences.new_user] if differences.new_user else []),
         ("Directories to make", [each.path for each in differences.directories]),
         ("Files to remove", differences.stale),
-        ("Version to switch to", [plan.venv] if differences.is_new_version else []),
+        ("Links to make", [f"{a} -> {b}" for a, b in differences.links.items()]),
         ("Units to start", differences.asleep),
     ):
         if names:

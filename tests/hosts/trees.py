@@ -1,8 +1,7 @@
 """Root directories of Debian releases, made once and cached: what the test hosts boot from.
 
-A tree is a minimal Debian with the packages of a relay, none of them configured. Beside it is a
-virtual environment with the versions of `requirements.lock`, without Postern itself. Neither is
-written to after it was made: a host writes into an overlay that vanishes with it.
+A tree is a minimal Debian with the packages of a relay, none of them configured. It is not written
+to after it was made: a host writes into an overlay that vanishes with it.
 
     python -m tests.hosts.trees [RELEASE ...]
 
@@ -23,8 +22,6 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("POSTERN_HOSTS_CACHE", "/var/cache/postern-hosts"))
-VENV = "/opt/postern/venv"
-"""Where the units look for it."""
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 BASE = "systemd,systemd-sysv,dbus,ca-certificates,iproute2"
@@ -56,11 +53,6 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer
 rm -f /etc/hostname /etc/resolv.conf
 touch /etc/resolv.conf
 """
-_MAKE_VENV = f"""
-set -e
-python3 -m venv {VENV}
-{VENV}/bin/pip install -q --requirement /mnt/requirements.lock 'setuptools>=68'
-"""
 
 Report = Callable[[str], None]
 """Says what is being done, where that takes long."""
@@ -72,7 +64,6 @@ class Tree:
 
     release: str
     root: Path
-    venv: Path
 
 
 class CannotBuild(Exception):
@@ -82,16 +73,11 @@ class CannotBuild(Exception):
 def ensure_tree(release: str, report: Report) -> Tree:
     """The tree of a release, made now if it is not in the cache; raises CannotBuild."""
     root = CACHE / f"{release}-{digest(_recipe(release))}"
-    lock = (REPO / "requirements.lock").read_bytes()
-    venv = CACHE / f"{root.name}-venv-{digest(_MAKE_VENV.encode() + lock)}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / f"{release}.lock"):
         if not root.exists():
             build(root, lambda draft: _bootstrap(release, draft, report))
-        if not venv.exists():
-            report(f"{release}: installing the versions of requirements.lock")
-            build(venv, lambda draft: _make_venv(root, draft))
-    return Tree(release, root, venv)
+    return Tree(release, root)
 
 
 def _recipe(release: str) -> bytes:
@@ -133,13 +119,6 @@ def _bootstrap(release: str, draft: Path, report: Report) -> None:
         shutil.copy(certificate, inside)
     report(f"{release}: installing packages (one to two minutes)")
     enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
-
-
-def _make_venv(root: Path, draft: Path) -> None:
-    draft.mkdir()
-    lock = REPO / "requirements.lock"
-    binds = [f"--bind={draft}:{VENV}", f"--bind-ro={lock}:/mnt/requirements.lock"]
-    enter(root, _MAKE_VENV, "--volatile=overlay", *binds)
 
 
 def enter(tree: Path, script: str, *options: str) -> None:

@@ -11,7 +11,7 @@ from postern.host.install.differences import Differences
 from postern.host.install.journal import Journal
 from postern.host.install.machine import CommandFailed, Machine
 from postern.host.install.manifest import MANIFEST, Manifest, digest, kept_aside
-from postern.host.install.plan import CONFIG, CURRENT, Plan
+from postern.host.install.plan import CONFIG, Plan
 from postern.host.install.proof import Unproven
 from postern.host.install.services import NotUp, settle, wait_until_up
 from postern.host.install.validate import Invalid, staged, validate
@@ -81,8 +81,8 @@ def apply(
     with staged(machine, plan.files, plan.venv) as stage:
         validate(machine, stage)
     _write_files(machine, changes, plan, differences)
-    if differences.is_new_version:
-        changes.link(CURRENT, plan.venv)
+    for link, target in differences.links.items():
+        changes.link(link, target)
     settle(machine, changes, plan, differences, say)
     wait_until_up(machine, (*plan.servers, *plan.services))
 

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from postern.host.install.machine import Machine
 from postern.host.install.manifest import Manifest
@@ -35,13 +36,16 @@ class Differences:
     files: list[Change] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     """Files that an older version wrote and this one has no use for."""
-    version: str | None = None
-    """What runs now, where that is another one."""
-    is_new_version: bool = False
+    links: dict[str, str] = field(default_factory=dict)
     is_new_config: bool = False
     """Whether chatmail.ini is another than at the last installation."""
     asleep: list[str] = field(default_factory=list)
     """Units that are not enabled, or not active."""
+
+    @property
+    def is_new_version(self) -> bool:
+        """Whether another version is to run."""
+        return CURRENT in self.links
 
     def __bool__(self) -> bool:
         return bool(
@@ -50,10 +54,14 @@ class Differences:
             or self.directories
             or self.files
             or self.stale
-            or self.is_new_version
+            or self.links
             or self.is_new_config
             or self.asleep
         )
+
+
+def _points_to(link: Path) -> str | None:
+    return str(link.readlink()) if link.is_symlink() else None
 
 
 def found(machine: Machine, plan: Plan) -> Differences:
@@ -76,9 +84,11 @@ def found(machine: Machine, plan: Plan) -> Differences:
     differences.stale = [
         path for path in manifest.digests if path not in planned and machine.at(path).exists()
     ]
-    current = machine.at(CURRENT)
-    differences.version = str(current.readlink()) if current.is_symlink() else None
-    differences.is_new_version = differences.version != plan.venv
+    differences.links = {
+        link: target
+        for link, target in plan.links.items()
+        if _points_to(machine.at(link)) != target
+    }
     differences.asleep = [
         unit for unit in (*plan.servers, *plan.services) if not _is_up(machine, unit)
     ]

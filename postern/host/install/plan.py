@@ -14,6 +14,7 @@ from relay.config import Config
 VERSIONS = "/opt/postern/versions"
 CURRENT = "/opt/postern/venv"
 """The link to the virtual environment of the version that runs; all units name it."""
+COMMAND = "/usr/local/bin/postern"
 CONFIG = "/etc/postern/chatmail.ini"
 DOVECOT_SERIES = {"12": "2.3", "13": "2.4"}
 """By Debian's release."""
@@ -67,6 +68,8 @@ class Plan:
     files: tuple[File, ...]
     venv: str
     """What `CURRENT` points to."""
+    links: dict[str, str]
+    """Symbolic links and what they point to, `CURRENT` among them."""
     sockets: dict[str, str]
     """Those that systemd holds for our services, each with its service."""
     services: tuple[str, ...]
@@ -104,6 +107,7 @@ def planned(
         directories=tuple(directories),
         files=(*_server_files(wiring, release, local), *unit_texts),
         venv=venv,
+        links={CURRENT: venv, COMMAND: f"{CURRENT}/bin/postern"},
         sockets={
             Path(file.path).name: _service_of(Path(file.path).name, file.text)
             for file in unit_texts
