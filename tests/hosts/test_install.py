@@ -97,7 +97,7 @@ def test_an_edit_by_hand_is_shown_and_kept(relay: Relay) -> None:
     ("name", "text", "words"),
     [
         ("main.cf", "no_such_parameter = 1\n", "no_such_parameter"),
-        ("master.cf", "nonsense\n", "nonsense"),
+        ("master.cf", "nonsense\n", "bad field count"),
         ("dovecot.conf", "nonsense = 1\n", "nonsense"),
     ],
 )
