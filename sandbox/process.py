@@ -31,6 +31,8 @@ class Spec:
     """The user it runs as; None: ours."""
     stop_command: tuple[str, ...] = ()
     """How it is ended; empty: by SIGTERM."""
+    descriptors: tuple[int, ...] = ()
+    """Open files of ours that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Daemon:
                 cwd="/",
                 env=environment,
                 process_group=0,
+                pass_fds=self.spec.descriptors,
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],
