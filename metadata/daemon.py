@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+
+from prometheus_client.exposition import generate_latest
 
 from metadata.deliveries import DeliveryHandler
 from metadata.handler import MetadataHandler
@@ -46,7 +49,9 @@ async def run(
     servers: dict[str, DictServer | MetricsServer] = {
         SOCKET: DictServer(MetadataHandler(config, tokens), serve),
         NOTIFY: DictServer(DeliveryHandler(tokens, queue, notifier.wake, nudger.soon), serve),
-        METRICS: MetricsServer(figures.registry, lambda: _count_backlog(queue, figures)),
+        METRICS: MetricsServer(
+            partial(generate_latest, figures.registry), lambda: _count_backlog(queue, figures)
+        ),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     delivering = asyncio.ensure_future(notifier.run())
