@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Each daemon killed (SIGKILL) again and again under load with real Postfix and Dovecot.
 
-    A whole run takes about fifteen minutes and writes its tables into bench/RESULTS.md; one with
+    A whole run takes about ten minutes and writes its tables into bench/RESULTS.md; one with
     --quick prints them only. Needs root. The exit code says whether it could be measured, not
     whether the targets are reached.
     """

@@ -23,7 +23,7 @@ NAME = "kill"
 KILLS = 200
 QUICK = 2
 AT_A_TIME = 4
-LIFE_SECONDS = (0.0, 0.4)
+LIFE_SECONDS = (0.0, 1.0)
 """How long a daemon may live once it answers: a random time between these."""
 SETTLE_SECONDS = 60.0
 """How long what is under way at the last kill may take."""
@@ -31,11 +31,11 @@ NOTES = """\
 A sandbox with a real Postfix and a real Dovecot; our daemons' sockets outlive them, as on a host.
 Four clients make one account after the other, each by a first login over IMAP, store a push token,
 and send each account one message of 1.5 KB to 1 MB, by submission or from outside. Each step is
-tried until it is confirmed. Meanwhile our daemons are killed (SIGKILL) in turn at random moments,
-and started again. *Lost* was confirmed and is not there: a message in its mailbox, an account that
-its password opens, a push at the gateway for a message that was delivered. A message may be
-delivered *twice*: where the kill falls between Postfix's answer and the filter's own, the sender
-has to try again (RFC 5321, 4.5.4.1). *Refused* was answered with 5yz."""
+tried until it is confirmed. Meanwhile each of our daemons is killed (SIGKILL) at random moments of
+its own, and started again. *Lost* was confirmed and is not there: a message in its mailbox, an
+account that its password opens, a push at the gateway for a message that was delivered. A message
+may be delivered *twice*: where the kill falls between Postfix's answer and the filter's own, the
+sender has to try again (RFC 5321, 4.5.4.1). *Refused* was answered with 5yz."""
 
 
 class Result(Measured, frozen=True, kw_only=True):
@@ -95,14 +95,18 @@ def _kill_under_load(
 ) -> dict[str, int]:
     chance = random.Random()  # noqa: S311 - moments, not secrets
     names = tuple(listeners(sandbox))
+
+    def kill_again_and_again(name: str) -> None:
+        for number in range(kills):
+            report(f"kill {number + 1} of {kills} of {name}")
+            time.sleep(chance.uniform(*LIFE_SECONDS))
+            sandbox.kill(name)
+            sandbox.restart(name)
+
     for load in loads:
         load.start()
-    for number in range(kills * len(names)):
-        name = names[number % len(names)]
-        report(f"kill {number + 1} of {kills * len(names)}: {name}")
-        time.sleep(chance.uniform(*LIFE_SECONDS))
-        sandbox.kill(name)
-        sandbox.restart(name)
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(kill_again_and_again, names))
     for load in loads:
         load.stop()
     for load in loads:
