@@ -48,6 +48,11 @@ PURE = [
     "metadata.tokens.tokenset",
     "metadata.entries.turn",
     "relay.ratelimit",
+    "postern.host.dns.answers",
+    "postern.host.dns.check",
+    "postern.host.dns.compare",
+    "postern.host.dns.forms",
+    "postern.host.dns.records",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

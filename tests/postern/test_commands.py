@@ -12,7 +12,7 @@ from postern.options import RECORD
 from tests.postern.commandline import postern
 from tests.postern.expiry.relays import account, configure
 
-HEAVY = {"aiohttp", "cryptography", "jinja2", "pgpy", "prometheus_client", "rich", "segno"}
+HEAVY = {"aiohttp", "cryptography", "dns", "jinja2", "pgpy", "prometheus_client", "rich", "segno"}
 LOADED = """
 import sys
 from postern.__main__ import main
@@ -47,6 +47,7 @@ def config(tmp_path: Path) -> Path:
         (["users", "list"], set()),
         (["report", "--json"], set()),
         (["invite", "create"], set()),
+        (["dns", "--json"], set()),
         (["expire"], {"rich"}),
         (["status", "--json"], {"prometheus_client"}),
     ],

@@ -1,0 +1,52 @@
+"""What the records depend on, read off this host."""
+
+import contextlib
+import ipaddress
+import json
+import socket
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from postern.host.dns.records import LETS_ENCRYPT, Facts, is_self_signed
+from relay.config import Config
+
+ACME_ACCOUNTS = Path("/etc/letsencrypt/accounts/acme-v02.api.letsencrypt.org/directory")
+"""Where certbot keeps its accounts with Let's Encrypt."""
+_FAR = ((socket.AF_INET, "9.9.9.9"), (socket.AF_INET6, "2620:fe::fe"))
+"""Any public address of each family: nothing is sent there."""
+
+
+def facts_of(
+    config: Config,
+    addresses: tuple[IPv4Address | IPv6Address, ...] = (),
+    accounts: Path = ACME_ACCOUNTS,
+) -> Facts:
+    """The facts of this host; `addresses` replace those that the host itself knows."""
+    external = bool(config.tls_external_cert_and_key) or is_self_signed(config.mail_domain)
+    operator = getattr(config, "operator_address", None)
+    return Facts(
+        addresses=addresses or own_addresses(ipv6=not config.disable_ipv6),
+        acme_issuer="" if external else LETS_ENCRYPT,
+        acme_account="" if external else acme_account(accounts),
+        reports_to=f"postmaster@{config.mail_domain}" if operator else "",
+    )
+
+
+def own_addresses(*, ipv6: bool = True) -> tuple[IPv4Address | IPv6Address, ...]:
+    """The addresses that this host has on the Internet: one per family, none that is private."""
+    found = []
+    for family, far in _FAR if ipv6 else _FAR[:1]:
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 53))  # chooses the source address; a datagram socket sends nothing
+            address = ipaddress.ip_address(probe.getsockname()[0])
+            if address.is_global:
+                found.append(address)
+    return tuple(found)
+
+
+def acme_account(accounts: Path = ACME_ACCOUNTS) -> str:
+    """The URI of the ACME account that certbot uses; empty where there is none."""
+    for path in sorted(accounts.glob("*/regr.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(path.read_text(encoding="utf-8"))["uri"])
+    return ""
