@@ -53,6 +53,7 @@ PURE = [
     "postern.host.dns.compare",
     "postern.host.dns.forms",
     "postern.host.dns.records",
+    "postern.host.dkim.rotation",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

@@ -7,10 +7,12 @@ import os
 import textwrap
 import time
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from postern.host.dkim.directory import DIRECTORY, KeyDirectory
 from postern.host.dns.answers import View, questions
 from postern.host.dns.check import Finding, State, check
 from postern.host.dns.facts import facts_of
@@ -19,8 +21,44 @@ from postern.host.dns.records import Facts, Need, Record, has_no_dns, remarks, w
 from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, complain
 from postern.terminal import progress
 
+if TYPE_CHECKING:
+    from postern.host.dns.lookup import Options
+
 app = command_group()
 WIDTH = 79
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="A public address of this host; may be repeated. [default: what the host has]",
+    ),
+]
+Primaries = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ask",
+        metavar="SERVER",
+        help="Also ask this name server, such as a hidden primary, and believe it first.",
+    ),
+]
+Resolvers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resolver",
+        metavar="ADDRESS",
+        help="A resolver to ask; may be repeated. [default: 9.9.9.9, 1.1.1.1, 8.8.8.8]",
+    ),
+]
+DnsPort = Annotated[int, typer.Option("--port", help="Where name servers listen.", hidden=True)]
+KeyFiles = Annotated[
+    Path,
+    typer.Option("--keys", metavar="DIR", help="Where the signing keys are.", show_default=True),
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=0.05, help="How long to wait for an answer."),
+]
 _MARKS = {State.OK: "OK  ", State.WARNING: "!   ", State.ERROR: "!!  "}
 
 
@@ -42,38 +80,18 @@ def dns_command(
     required: Annotated[
         bool, typer.Option("--required", help="Only what the relay cannot do without.")
     ] = False,
-    address: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A public address of this host; may be repeated. [default: what the host has]",
-        ),
-    ] = None,
+    address: Addresses = None,
     apex: Annotated[
         str, typer.Option(metavar="ZONE", help="The zone, for --form. [default: looked up]")
     ] = "",
-    primary: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ask",
-            metavar="SERVER",
-            help="Also ask this name server, such as a hidden primary, and believe it first.",
-        ),
-    ] = None,
-    resolver: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A resolver to ask; may be repeated. [default: 9.9.9.9, 1.1.1.1, 8.8.8.8]",
-        ),
-    ] = None,
-    port: Annotated[int, typer.Option(help="Where name servers listen.", hidden=True)] = 53,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.05, help="How long to wait for an answer.")
-    ] = 4,
+    primary: Primaries = None,
+    resolver: Resolvers = None,
+    port: DnsPort = 53,
+    timeout: Timeout = 4,
     every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.05, help="How often --watch checks.")
     ] = 15,
+    dkim_dir: KeyFiles = DIRECTORY,
     as_json: AsJson = False,
 ) -> None:
     """Print the DNS records that the relay needs; check them.
@@ -86,35 +104,46 @@ def dns_command(
     domain = relay.config.mail_domain
     if zone + lines + form > 1:
         raise typer.BadParameter("--zone, --lines and --form: give one of them")
-    facts = facts_of(relay.config, tuple(_address(text) for text in address or ()))
+    known = tuple(_address(text) for text in address or ())
+    keys = () if relay.sandbox else KeyDirectory.of(domain, dkim_dir).published(int(time.time()))
+    facts = facts_of(relay.config, known, dkim=keys)
     records = [each for each in wanted(domain, facts) if each.need is Need.REQUIRED or not required]
-    servers: dict[str, Any] = {
-        "port": port,
-        "timeout": timeout,
-        "primaries": tuple(primary or ()),
-    }
-    if resolver:
-        servers["resolvers"] = tuple(resolver)
     if not as_json:
         for remark in remarks(domain, facts):
             complain(textwrap.fill(remark, WIDTH))
     if (check_now or watch) and not has_no_dns(domain):
+        servers = servers_of(primary, resolver, port, timeout)
         survey = _Survey(domain, facts, records, servers)
         findings = survey.until_right(every, quiet=as_json) if watch else survey.look()
         _conclude(survey, findings, as_json)
     elif as_json:
         print(json.dumps(_as_json(domain, facts, records)))
     elif form:
-        print(as_form(records, apex or _apex(domain, servers)), end="")
+        apex = apex or _apex(domain, servers_of(primary, resolver, port, timeout))
+        print(as_form(records, apex), end="")
     else:
         print(as_lines(records) if lines else as_zone(records), end="")
+
+
+def servers_of(
+    primaries: list[str] | None, resolvers: list[str] | None, port: int, timeout: float
+) -> "Options":
+    """Whom to ask, of what the command line names."""
+    from postern.host.dns.lookup import RESOLVERS, Options  # dnspython takes long to import
+
+    return Options(
+        primaries=tuple(primaries or ()),
+        resolvers=tuple(resolvers or RESOLVERS),
+        port=port,
+        timeout=timeout,
+    )
 
 
 class _Survey:
     """The wanted records, compared with the servers' answers as often as it is asked for."""
 
     def __init__(
-        self, domain: str, facts: Facts, records: list[Record], servers: dict[str, Any]
+        self, domain: str, facts: Facts, records: list[Record], servers: "Options"
     ) -> None:
         self.domain, self.facts, self.records = domain, facts, records
         self._servers = servers
@@ -122,10 +151,10 @@ class _Survey:
 
     def look(self) -> list[Finding]:
         """Ask all servers once."""
-        from postern.host.dns.lookup import Options, look  # dnspython takes long to import
+        from postern.host.dns.lookup import look
 
         asked = questions(self.domain, self.records)
-        self.views = asyncio.run(look(self.domain, asked, Options(**self._servers)))
+        self.views = asyncio.run(look(self.domain, asked, self._servers))
         return check(self.domain, self.facts, self.records, self.views)
 
     def until_right(self, seconds: float, *, quiet: bool) -> list[Finding]:
@@ -153,12 +182,12 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         raise typer.BadParameter(f"{text!r} is no address", param_hint="'--address'") from None
 
 
-def _apex(domain: str, servers: dict[str, Any]) -> str:
+def _apex(domain: str, servers: "Options") -> str:
     """The zone that the domain is in; the domain itself where nobody knows."""
-    from postern.host.dns.lookup import Options, Unreachable, find_zone
+    from postern.host.dns.lookup import Unreachable, find_zone
 
     try:
-        found = asyncio.run(find_zone(domain, Options(**servers)))
+        found = asyncio.run(find_zone(domain, servers))
     except Unreachable:
         found = None
     if found is not None:

@@ -38,6 +38,12 @@ HOST_FILES = (
         template="push_notification.lua",
         unit="dovecot.service",
     ),
+    HostFile(path="/etc/opendkim.conf", template="opendkim/opendkim.conf", unit="opendkim.service"),
+    HostFile(
+        path="/etc/postern/dkim/SigningTable",
+        template="opendkim/SigningTable",
+        unit="opendkim.service",
+    ),
     HostFile(path="/etc/sysctl.d/60-postern.conf", template="host/sysctl.conf"),
     HostFile(
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",

@@ -124,9 +124,11 @@ def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path)
     for file in server_files(config, series, int(host.run("id", "-u", "vmail"))):
         host.write(file.path, file.text, mode=file.mode, owner=file.owner)
     host.run("update-ca-certificates")
+    host.run("usermod", "-aG", "opendkim", "postfix")
+    host.run(f"{VENV}/bin/python", "-m", "postern", "dkim", "rotate")
     host.systemctl("enable", "--now", "--quiet", *SERVICES, "postern-expire.timer")
     # Postfix makes the directory where Dovecot then listens for it.
-    for server in ("postfix", "dovecot"):
+    for server in ("opendkim", "postfix", "dovecot"):
         host.systemctl("enable", "--now", "--quiet", server)
 
 

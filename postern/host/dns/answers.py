@@ -22,6 +22,8 @@ class Answer:
     """The name that it is a CNAME for."""
     failure: str = ""
     """Why there is no answer, in words."""
+    unreachable: bool = False
+    """Nothing came back at all, which says more of the way there than of the record."""
 
 
 class Kind(StrEnum):

@@ -7,7 +7,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from postern.host.dns.records import LETS_ENCRYPT, Facts, is_self_signed
+from postern.host.dns.records import LETS_ENCRYPT, DkimKey, Facts, is_self_signed
 from relay.config import Config
 
 ACME_ACCOUNTS = Path("/etc/letsencrypt/accounts/acme-v02.api.letsencrypt.org/directory")
@@ -20,12 +20,14 @@ def facts_of(
     config: Config,
     addresses: tuple[IPv4Address | IPv6Address, ...] = (),
     accounts: Path = ACME_ACCOUNTS,
+    dkim: tuple[DkimKey, ...] = (),
 ) -> Facts:
     """The facts of this host; `addresses` replace those that the host itself knows."""
     external = bool(config.tls_external_cert_and_key) or is_self_signed(config.mail_domain)
     operator = getattr(config, "operator_address", None)
     return Facts(
         addresses=addresses or own_addresses(ipv6=not config.disable_ipv6),
+        dkim=dkim,
         acme_issuer="" if external else LETS_ENCRYPT,
         acme_account="" if external else acme_account(accounts),
         reports_to=f"postmaster@{config.mail_domain}" if operator else "",

@@ -113,7 +113,7 @@ async def _view(server: str, kind: Kind, questions: Sequence[Question], options:
     else:
         why = "it has no address"
     if not addresses:
-        return View(server, kind, dict.fromkeys(questions, Answer(failure=why)))
+        return View(server, kind, dict.fromkeys(questions, Answer(failure=why, unreachable=True)))
     recurse = kind is Kind.RESOLVER
     answers = await asyncio.gather(
         *(_ask_any(addresses, each, options, recurse=recurse) for each in questions)
@@ -148,7 +148,7 @@ async def ask(address: str, question: Question, options: Options, *, recurse: bo
             failure = f"no answer within {options.timeout:g} s"
         except (OSError, dns.exception.DNSException) as error:
             failure = str(error) or type(error).__name__
-    return Answer(failure=failure)
+    return Answer(failure=failure, unreachable=True)
 
 
 def _read(
