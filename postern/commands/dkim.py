@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from postern.commands.dns import DnsPort, KeyFiles, Primaries, Resolvers, Timeout, servers_of
 from postern.host.dkim.directory import DIRECTORY, SIGNER, KeyDirectory, NoKeys
 from postern.host.dkim.rotation import Keys, obstacles, record_of
+from postern.host.dkim.signer import NotReloaded, reload_signer
 from postern.host.dns.answers import questions_of
 from postern.host.dns.forms import as_lines, as_zone
 from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, fail
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from postern.host.dns.lookup import Options
 
 app = command_group("The keys that sign outgoing mail: show and rotate them.")
-RELOAD = ("systemctl", "reload", SIGNER)
 
 
 @app.command()
@@ -184,16 +183,10 @@ def _delete(directory: KeyDirectory, found: Keys) -> list[str]:
 
 
 def _reload() -> None:
-    """Have the signer read its tables again, which loses no mail; fails where it does not run."""
     try:
-        done = subprocess.run(RELOAD, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        fail(f"{RELOAD[0]} is missing: reload the signer yourself")
-    if done.returncode != 0:
-        fail(
-            f"the signer does not reload ({done.stderr.strip()}): once it runs, "
-            f"`{' '.join(RELOAD)}`. Its tables are right, and nothing is lost."
-        )
+        reload_signer()
+    except NotReloaded as error:
+        fail(str(error))
 
 
 def _day(seconds: int) -> str:
