@@ -59,7 +59,8 @@ Timeout = Annotated[
     float,
     typer.Option("--timeout", metavar="SECONDS", min=0.05, help="How long to wait for an answer."),
 ]
-_MARKS = {State.OK: "OK  ", State.WARNING: "!   ", State.ERROR: "!!  "}
+_MARKS = {State.OK: "OK  ", State.WARNING: "!   ", State.ERROR: "!!  ", State.UNKNOWN: "?   "}
+_RIGHT = (State.OK, State.UNKNOWN)
 
 
 @app.command("dns")
@@ -164,7 +165,7 @@ class _Survey:
             while True:
                 findings = self.look()
                 right = {each.subject for each in findings if each.state is State.OK}
-                wrong = [each.subject for each in findings if each.state is not State.OK]
+                wrong = [each.subject for each in findings if each.state not in _RIGHT]
                 for subject in sorted(right - before):
                     if not quiet and wrong:
                         print(f"{_MARKS[State.OK]}{subject}", flush=True)
@@ -206,7 +207,7 @@ def _conclude(survey: _Survey, findings: list[Finding], as_json: bool) -> None:
     else:
         for finding in findings:
             _show(finding)
-        if all(each.state is State.OK for each in findings):
+        if all(each.state in _RIGHT for each in findings):
             print("All is right.")
     if all(view.silent for view in survey.views):
         raise typer.Exit(os.EX_TEMPFAIL)

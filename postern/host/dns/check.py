@@ -20,6 +20,8 @@ class State(StrEnum):
     WARNING = "warning"
     """The relay works, but not as well as it could."""
     ERROR = "error"
+    UNKNOWN = "unknown"
+    """A server cannot be reached from here, which says nothing of the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ def _differences(view: View, best: View, records: Sequence[Record]) -> Iterator[
     """What this server answers otherwise than the one that knows best."""
     if view.silent:
         reasons = sorted({answer.failure for answer in view.answers.values()})
-        yield Finding(view.server, State.WARNING, f"It does not answer: {'; '.join(reasons)}.")
+        reachable = not all(answer.unreachable for answer in view.answers.values())
+        state = State.WARNING if reachable else State.UNKNOWN
+        yield Finding(view.server, state, f"It does not answer: {'; '.join(reasons)}.")
         return
     differing: dict[str, Answer] = {}
     needs: set[Need] = set()

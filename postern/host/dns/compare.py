@@ -36,19 +36,19 @@ def comparison(record: Record) -> Comparison:
     return _TYPES[record.type]
 
 
-def _addresses(records: Sequence[Record], answer: Answer, _facts: Facts) -> Fault | None:
+def _addresses(records: Sequence[Record], answer: Answer, facts: Facts) -> Fault | None:
     wanted, found = {record.value for record in records}, set(answer.values)
+    others = {str(address) for address in facts.others}
     if not found:
         return MISSING
-    strange = sorted(found - wanted)
-    if not strange and wanted <= found:
+    strange = sorted(found - wanted - others)
+    if not strange and (wanted <= found or found & others):
         return None
     own = ", ".join(sorted(wanted))
     if strange:
         return Fault(f"It names {', '.join(strange)}; this host has {own} only.", harmful=True)
-    return Fault(
-        f"It names {', '.join(sorted(found))}, but not {', '.join(sorted(wanted - found))}."
-    )
+    missing = ", ".join(sorted(wanted - found))
+    return Fault(f"It names {', '.join(sorted(found))}, but not {missing}.")
 
 
 def _mx(records: Sequence[Record], answer: Answer, _facts: Facts) -> Fault | None:
@@ -75,7 +75,7 @@ def _target(value: str) -> str:
 def _alias(records: Sequence[Record], answer: Answer, facts: Facts) -> Fault | None:
     """A CNAME; addresses of this host in its place do as well."""
     target = records[0].value.rstrip(".")
-    own = {str(address) for address in facts.addresses}
+    own = {str(address) for address in (*facts.addresses, *facts.others)}
     found = set(answer.values)
     if answer.alias == target or (found and found <= own):
         return None

@@ -65,7 +65,9 @@ class Facts:
     """What the records depend on, beside the domain."""
 
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
-    """The public addresses of the host; empty where they are not known."""
+    """The public addresses of the host to publish; empty where they are not known."""
+    others: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Further public addresses of the host, which are right too."""
     dkim: tuple[DkimKey, ...] = ()
     acme_issuer: str = LETS_ENCRYPT
     """As CAA names it; empty where the certificate comes from elsewhere."""

@@ -87,7 +87,9 @@ class Facts:
     names: dict[str, tuple[str, ...]]
     """/etc/hosts: the addresses of each name."""
     local: tuple[IPAddress, ...]
-    """Public addresses that are this host's own."""
+    """Public addresses of this host, one per family: those that connections from here have."""
+    others: tuple[IPAddress, ...]
+    """Further ones."""
     views: tuple[View, ...]
     """The domain's A and AAAA, as the name servers and resolvers answer."""
     reverse: dict[IPAddress, Answer]

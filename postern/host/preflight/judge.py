@@ -2,23 +2,31 @@
 
 from collections.abc import Callable, Collection
 
-from postern.host.preflight import machine, network
 from postern.host.preflight.facts import Facts
 from postern.host.preflight.findings import Finding, Outcome
+from postern.host.preflight.machine import clock, disk, mail_system, memory, ports, release
+from postern.host.preflight.network import (
+    addresses,
+    block_lists,
+    host_name,
+    ipv6,
+    outgoing,
+    reverse_name,
+)
 
 CHECKS: dict[str, Callable[[Facts], Finding]] = {
-    "release": machine.release,
-    "memory": machine.memory,
-    "disk": machine.disk,
-    "clock": machine.clock,
-    "ports": machine.ports,
-    "mail-system": machine.mail_system,
-    "host-name": network.host_name,
-    "addresses": network.addresses,
-    "reverse-name": network.reverse_name,
-    "ipv6": network.ipv6,
-    "port-25": network.outgoing,
-    "block-lists": network.block_lists,
+    "release": release,
+    "memory": memory,
+    "disk": disk,
+    "clock": clock,
+    "ports": ports,
+    "mail-system": mail_system,
+    "host-name": host_name,
+    "addresses": addresses,
+    "reverse-name": reverse_name,
+    "ipv6": ipv6,
+    "port-25": outgoing,
+    "block-lists": block_lists,
 }
 """In the order in which they are shown."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from postern.host.dns import lookup
 from postern.host.dns.answers import View, questions
-from postern.host.dns.facts import own_addresses
+from postern.host.dns.facts import local_addresses, own_addresses
 from postern.host.dns.records import has_no_dns
 from postern.host.preflight import look_machine, look_network
 from postern.host.preflight.facts import Facts, IPAddress
@@ -74,6 +74,7 @@ async def look(domain: str, options: Options) -> Facts:
         host_name=options.host_name().lower(),
         names=look_machine.names(root),
         local=local,
+        others=tuple(each for each in local_addresses(root) if each not in local),
         views=views.result(),
         reverse={each: task.result() for each, task in zip(public, reverse, strict=True)},
         outgoing=tuple(task.result() for task in outgoing),

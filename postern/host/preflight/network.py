@@ -63,7 +63,7 @@ def addresses(facts: Facts) -> Finding:
         Record(facts.domain, "A" if each.version == 4 else "AAAA", str(each), Need.REQUIRED, "")
         for each in sorted(facts.local, key=lambda each: each.version)
     ]
-    known = DnsFacts(addresses=facts.local, acme_issuer="")
+    known = DnsFacts(addresses=facts.local, others=facts.others, acme_issuer="")
     wrong = [
         each
         for each in check(facts.domain, known, wanted, facts.views)
@@ -105,7 +105,7 @@ def _known(facts: Facts, said: str) -> Finding:
 
 
 def _literal(facts: Facts, literal: IPAddress) -> Finding:
-    if literal in facts.local or not facts.local:
+    if literal in (*facts.local, *facts.others) or not facts.local:
         return Finding("addresses", Outcome.OK, f"{literal}, without DNS")
     own = ", ".join(map(str, facts.local))
     text = f"This host's address is {own}: clients would go to another one. Mend mail_domain."

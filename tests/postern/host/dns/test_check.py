@@ -322,6 +322,17 @@ def test_two_addresses_of_one_family(servers: World) -> None:
     assert (state, "but not 192.0.2.7" in text) == (State.ERROR, True)
 
 
+def test_any_address_of_the_host_is_right(servers: World) -> None:
+    """A host may have several, and the one that it sends from need not be the published one."""
+    elsewhere = tuple(ip_address(text) for text in ("192.0.2.7", "2001:db8::7"))
+    several = replace(FACTS, addresses=elsewhere, others=(*elsewhere, *FACTS.addresses))
+    assert wrong(servers, several) == {}
+    assert set(wrong(servers, replace(several, others=elsewhere))) == {
+        f"A {DOMAIN}",
+        f"AAAA {DOMAIN}",
+    }
+
+
 def test_unknown_addresses_are_not_compared_but_one_must_be_there(servers: World) -> None:
     unknown = replace(FACTS, addresses=())
     assert wrong(servers, unknown) == {}
@@ -390,7 +401,7 @@ def test_one_name_server_that_is_silent(servers: World) -> None:
     servers.ns1.silent = True
     found = wrong(servers, timeout=1)
     assert found == {
-        "ns1.example.org": (State.WARNING, "It does not answer: no answer within 1 s.")
+        "ns1.example.org": (State.UNKNOWN, "It does not answer: no answer within 1 s.")
     }
 
 

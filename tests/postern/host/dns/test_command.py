@@ -120,6 +120,18 @@ def test_watch_waits_until_all_is_right(config: Path, servers: World) -> None:
     assert servers.primary.asked
 
 
+def test_watch_does_not_wait_for_a_server_that_cannot_be_reached(
+    config: Path, servers: World
+) -> None:
+    servers.publish(ZONE + REST)
+    servers.ns2.silent = True
+    done = ask(config, servers, "--watch", "--timeout", "0.5", "--resolver", "127.0.0.98")
+    assert done.returncode == 0
+    assert "?   127.0.0.98\n    It does not answer: " in done.stdout
+    assert "?   ns2.example.org\n" in done.stdout
+    assert done.stdout.endswith("All is right.\n")
+
+
 def test_an_address_literal_is_answered_in_words(config: Path, servers: World) -> None:
     config.write_text("[params]\nmail_domain = 192.0.2.1\n")
     for arguments in ((), ("--check",), ("--watch",), ("--form", "--apex", "x")):

@@ -7,7 +7,7 @@ from pathlib import Path
 import dns.zone
 import pytest
 
-from postern.host.dns.facts import acme_account, facts_of, own_addresses
+from postern.host.dns.facts import acme_account, facts_of, local_addresses, own_addresses
 from postern.host.dns.forms import as_form, as_lines, as_zone, fields, relative, strings
 from postern.host.dns.records import (
     Facts,
@@ -175,6 +175,26 @@ def test_the_acme_account_is_certbots(tmp_path: Path) -> None:
         f"[params]\nmail_domain = {DOMAIN}\ntls_external_cert_and_key = /a /b\n", "here"
     )
     assert facts_of(external, accounts=tmp_path).acme_issuer == ""
+
+
+def test_all_lasting_public_addresses_of_the_host(tmp_path: Path) -> None:
+    assert local_addresses(tmp_path) == ()
+    (tmp_path / "proc/net").mkdir(parents=True)
+    (tmp_path / "proc/net/fib_trie").write_text(
+        "Main:\n  +-- 0.0.0.0/0 3 0 5\n"
+        "     |-- 5.9.1.0\n        /24 link UNICAST\n"
+        "     |-- 5.9.1.2\n        /32 host LOCAL\n"
+        "     |-- 10.0.0.1\n        /32 host LOCAL\n"
+        "Local:\n     |-- 5.9.1.2\n        /32 host LOCAL\n"
+        "     |-- 5.9.1.9\n        /32 host LOCAL\n"
+    )
+    (tmp_path / "proc/net/if_inet6").write_text(
+        "2a0104f9000000000000000000000001 02 40 00 80     eth0\n"
+        "2a0104f9000000000000000000000abc 02 40 00 01     eth0\n"
+        "fe800000000000000000000000000001 02 40 20 80     eth0\n"
+    )
+    found = local_addresses(tmp_path)
+    assert [str(each) for each in found] == ["5.9.1.2", "5.9.1.9", "2a01:4f9::1"]
 
 
 def test_only_public_addresses_of_this_host_count() -> None:

@@ -43,6 +43,7 @@ GOOD = Facts(
     host_name="vm",
     names={"localhost": ("127.0.0.1", "::1"), "vm": ("127.0.1.1",)},
     local=(IPV4, IPV6),
+    others=(),
     views=(
         view(str(IPV4), str(IPV6)),
         view(str(IPV4), str(IPV6), server="9.9.9.9", kind=Kind.RESOLVER),

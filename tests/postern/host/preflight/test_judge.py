@@ -219,6 +219,11 @@ FINE: list[tuple[str, dict[str, Any], str]] = [
     ("host-name", {"host_name": DOMAIN, "names": {}}, DOMAIN),
     ("host-name", {"names": {"vm": ("192.0.2.1",), DOMAIN: ("192.0.2.1",)}}, "vm"),
     ("addresses", seen(str(IPV4)), "192.0.2.1"),
+    (
+        "addresses",
+        {"others": (ip_address("192.0.2.9"),), **seen("192.0.2.9", str(IPV6))},
+        "192.0.2.9",
+    ),
     ("addresses", {"domain": "[192.0.2.1]", "views": ()}, "without DNS"),
     ("addresses", {"domain": "[ipv6:2001:db8::1]", "views": ()}, "2001:db8::1"),
     ("ipv6", {"ipv6_failure": None, **seen(str(IPV4))}, "none here, and none published"),
@@ -288,6 +293,7 @@ def test_every_fact_is_judged() -> None:
         "host_name": "x",
         "names": {},
         "local": (),
+        "others": (ip_address("192.0.2.9"),),
         "views": (),
         "reverse": {},
         "outgoing": (),
@@ -296,6 +302,7 @@ def test_every_fact_is_judged() -> None:
         "mail_systems": ("x",),
     }
     assert set(spoilt) == {each.name for each in fields(Facts)}
-    facts = replace(GOOD, listeners=(taken(25, "master"),))
+    elsewhere = (view("192.0.2.9", str(IPV6)),)
+    facts = replace(GOOD, listeners=(taken(25, "master"),), views=elsewhere)
     for name, value in spoilt.items():
         assert judge(replace(facts, **{name: value})) != judge(facts), name
