@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from filtermail.deliver import Gateway, deliver
 from filtermail.gate.grammar import Direction
-from filtermail.policy import Incoming, Outgoing, Policy
+from filtermail.policy import (
+    OPERATOR_BURST,
+    OPERATOR_PER_MINUTE,
+    Incoming,
+    Outgoing,
+    Policy,
+)
 from filtermail.recipients import MailboxRecipients
 from filtermail.reinject import Pool
 from relay.config import Config
@@ -63,4 +69,6 @@ def _policy(direction: Direction, config: Config) -> Policy:
         limiter = RateLimiter(config.max_user_send_per_minute, config.max_user_send_burst_size)
         return Outgoing(config.mail_domain, LocalLimiter(limiter, time.monotonic))
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    return Incoming(config.mail_domain, MailboxRecipients(mailboxes))
+    recipients = MailboxRecipients(mailboxes, operator=config.operator_address is not None)
+    operator = LocalLimiter(RateLimiter(OPERATOR_PER_MINUTE, OPERATOR_BURST), time.monotonic)
+    return Incoming(config.mail_domain, recipients, operator)

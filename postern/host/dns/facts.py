@@ -27,7 +27,6 @@ def facts_of(
 ) -> Facts:
     """The facts of this host; `addresses` replace those that the host itself knows."""
     external = bool(config.tls_external_cert_and_key) or is_self_signed(config.mail_domain)
-    operator = getattr(config, "operator_address", None)
     with_ipv6 = not config.disable_ipv6
     return Facts(
         addresses=addresses or own_addresses(ipv6=with_ipv6),
@@ -35,7 +34,7 @@ def facts_of(
         dkim=dkim,
         acme_issuer="" if external else LETS_ENCRYPT,
         acme_account="" if external else acme_account(accounts),
-        reports_to=f"postmaster@{config.mail_domain}" if operator else "",
+        reports_to=f"postmaster@{config.mail_domain}" if config.operator_address else "",
     )
 
 
