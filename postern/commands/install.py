@@ -21,6 +21,7 @@ from postern.host.install.machine import Machine
 from postern.host.install.manifest import EDITED
 from postern.host.install.plan import CONFIG, DOVECOT_SERIES, VERSIONS, Plan, planned
 from postern.host.install.proof import prove
+from postern.host.install.signing import ensure_signing_key
 from postern.host.rendering import render
 from postern.options import AsJson, command_group, complain, fail
 from postern.qr import qr_code
@@ -160,6 +161,8 @@ def _apply(machine: Machine, plan: Plan, differences: Differences, config_text: 
             changes.write(CONFIG, config_text)
         if ensure_certificate(machine, changes, plan.config):
             say("a self-signed certificate, until there is a better one")
+        if ensure_signing_key(machine, changes, plan.config, int(time.time())):
+            say("a key that signs outgoing mail")
 
     try:
         with installing.undone_if_failed(machine) as changes:

@@ -59,4 +59,7 @@ HOST_FILES = (
     HostFile(
         path="/etc/systemd/system/dovecot.service.d/postern.conf", template="host/namespace.conf"
     ),
+    HostFile(
+        path="/etc/systemd/system/opendkim.service.d/postern.conf", template="host/namespace.conf"
+    ),
 )

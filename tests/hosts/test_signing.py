@@ -5,13 +5,13 @@ import json
 import dkim
 import pytest
 
+from postern.host.install.plan import CURRENT
 from sandbox import letters
 from sandbox.clients import Imap
 from tests.hosts.relay import CONFIG, DOMAIN, Relay
-from tests.hosts.trees import VENV
 
 pytestmark = pytest.mark.hosts
-POSTERN = (f"{VENV}/bin/python", "-m", "postern", "dkim")
+POSTERN = (f"{CURRENT}/bin/python", "-m", "postern", "dkim")
 RELOAD = "from postern.host.dkim.signer import reload_signer; reload_signer()"
 
 
