@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from postern.host.dkim.directory import DIRECTORY, KeyDirectory
-from postern.host.dns.answers import View, questions
-from postern.host.dns.check import Finding, State, check
+from postern.host.dns.answers import View
+from postern.host.dns.check import Finding, State
 from postern.host.dns.facts import facts_of
 from postern.host.dns.forms import as_form, as_lines, as_zone
 from postern.host.dns.records import Facts, Need, Record, has_no_dns, remarks, wanted
@@ -152,11 +152,11 @@ class _Survey:
 
     def look(self) -> list[Finding]:
         """Ask all servers once."""
-        from postern.host.dns.lookup import look
+        from postern.host.dns.survey import survey  # dnspython takes long to import
 
-        asked = questions(self.domain, self.records)
-        self.views = asyncio.run(look(self.domain, asked, self._servers))
-        return check(self.domain, self.facts, self.records, self.views)
+        asked = survey(self.domain, self.facts, self.records, self._servers)
+        findings, self.views = asyncio.run(asked)
+        return findings
 
     def until_right(self, seconds: float, *, quiet: bool) -> list[Finding]:
         """Ask until nothing is wrong, and print each record that has become right meanwhile."""

@@ -48,7 +48,7 @@ class KeyDirectory:
     path: Path
     domain: str
     owner: Owner | None = None
-    """The signer's user: the private keys are its own. None: whoever makes them."""
+    """The signer's user: the private keys are its own. None: the user that makes them."""
 
     @classmethod
     def of(cls, domain: str, path: Path = DIRECTORY) -> "KeyDirectory":

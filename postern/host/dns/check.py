@@ -32,7 +32,7 @@ class Finding:
     """Such as `MX chat.example.org`, or the server."""
     state: State
     text: str = ""
-    """What is the matter and what mends it; empty if nothing is."""
+    """The fault and its mend; empty if there is none."""
     publish: str = ""
     """The value that the record has to have, where it has another or is missing."""
 
@@ -108,8 +108,8 @@ def _leftovers(
         found = view.answer((domain, kind)).values
         if found and facts.addresses and kind not in kinds:
             text = (
-                f"It names {', '.join(found)}, but this host has no IPv{version} address: whoever "
-                "tries it waits in vain. Delete it."
+                f"It names {', '.join(found)}, but this host has no IPv{version} address: clients "
+                "and servers that try it wait in vain. Delete it."
             )
             yield Finding(f"{kind} {domain}", State.ERROR, text)
     names = lineage(domain) if facts.acme_issuer else []

@@ -11,7 +11,7 @@ from postern.host.dns.records import Facts, Record
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is the matter with the records of one name and type."""
+    """A fault of the records of one name and type."""
 
     text: str
     harmful: bool = False

@@ -170,5 +170,5 @@ def _certificates(domain: str, facts: Facts) -> Iterator[Record]:
     yield Record(f"autoconfig.{domain}", "CNAME", f"{domain}.", Need.RECOMMENDED, purpose)
     if facts.acme_account:
         value = f'0 issue "{facts.acme_issuer}; accounturi={facts.acme_account}"'
-        purpose = "whoever can redirect this host's traffic gets a certificate for it (RFC 8657)"
+        purpose = "an attacker on the way to this host can get a certificate for it (RFC 8657)"
         yield Record(domain, "CAA", value, Need.RECOMMENDED, purpose)

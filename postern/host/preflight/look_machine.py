@@ -31,7 +31,7 @@ _SYSTEMS = {
 
 
 def system(root: Path = Path("/")) -> System:
-    """What runs here."""
+    """The system that runs here."""
     text = _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
     pairs = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, re.MULTILINE))
     return System(
@@ -54,7 +54,7 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def disks(root: Path = Path("/")) -> tuple[Disk, ...]:
-    """What is free where programs, logs and mailboxes go."""
+    """The free space where programs, logs and mailboxes go."""
     found = []
     for path in DISKS:
         with contextlib.suppress(OSError):
