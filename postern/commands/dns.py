@@ -105,7 +105,7 @@ def dns_command(
     domain = relay.config.mail_domain
     if zone + lines + form > 1:
         raise typer.BadParameter("--zone, --lines and --form: give one of them")
-    known = tuple(_address(text) for text in address or ())
+    known = parsed_addresses(address or [])
     keys = () if relay.sandbox else KeyDirectory.of(domain, dkim_dir).published(int(time.time()))
     facts = facts_of(relay.config, known, dkim=keys)
     records = [each for each in wanted(domain, facts) if each.need is Need.REQUIRED or not required]
@@ -176,11 +176,14 @@ class _Survey:
                 time.sleep(seconds)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def parsed_addresses(
+    texts: list[str],
+) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]:
+    """What `--address` names; ends the command with 2 for what is no address."""
     try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no address", param_hint="'--address'") from None
+        return tuple(ipaddress.ip_address(text) for text in texts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--address'") from None
 
 
 def _apex(domain: str, servers: "Options") -> str:

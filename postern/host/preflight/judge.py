@@ -35,10 +35,15 @@ class UnknownCheck(ValueError):
     """No check has that name; the message lists them."""
 
 
+def ensure_known(names: Collection[str]) -> None:
+    """Raise UnknownCheck for what is not the name of a check."""
+    if unknown := sorted(set(names) - set(CHECKS)):
+        raise UnknownCheck(f"there is no check {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+
+
 def judge(facts: Facts, skip: Collection[str] = ()) -> list[Finding]:
     """The finding of each check, whatever the others find; raises UnknownCheck."""
-    if unknown := sorted(set(skip) - set(CHECKS)):
-        raise UnknownCheck(f"there is no check {', '.join(unknown)}: {', '.join(CHECKS)}")
+    ensure_known(skip)
     return [
         Finding(name, Outcome.SKIPPED, "as you wish") if name in skip else check(facts)
         for name, check in CHECKS.items()

@@ -10,6 +10,7 @@ from postern.host.dns import lookup
 from postern.host.dns.answers import View, questions
 from postern.host.dns.facts import local_addresses, own_addresses
 from postern.host.dns.records import has_no_dns
+from postern.host.install.manifest import MANIFEST
 from postern.host.preflight import look_machine, look_network
 from postern.host.preflight.facts import Facts, IPAddress
 from postern.host.preflight.network import literal_address
@@ -18,8 +19,6 @@ CLOCKS = ("http://deb.debian.org/", "https://acme-v02.api.letsencrypt.org/direct
 MAIL_SERVERS = (("gmail-smtp-in.l.google.com", 25), ("nine.testrun.org", 25))
 IPV6_TARGETS = (("2620:fe::fe", 53), ("2606:4700:4700::1111", 53))
 BLOCK_LISTS = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org")
-CONFIG = "etc/postern/chatmail.ini"
-"""Is there where Postern is installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ async def look(domain: str, options: Options) -> Facts:
         ]
     return Facts(
         domain=domain,
-        installed=(root / CONFIG).exists(),
+        installed=(root / MANIFEST.lstrip("/")).exists(),
         system=look_machine.system(root),
         memory=look_machine.memory(root),
         disks=look_machine.disks(root),

@@ -143,4 +143,4 @@ def test_an_address_literal_is_answered_in_words(config: Path, servers: World) -
 def test_what_is_no_address(config: Path) -> None:
     done = postern("dns", "--config", str(config), "--address", "host")
     assert done.returncode == 2
-    assert "'host' is no address" in done.stderr
+    assert "'host' does not appear to be an IPv4 or IPv6 address" in " ".join(done.stderr.split())

@@ -276,7 +276,7 @@ def test_a_check_that_is_skipped_stops_nothing() -> None:
 
 
 def test_what_cannot_be_skipped() -> None:
-    with pytest.raises(UnknownCheck, match="there is no check nothing: release, memory"):
+    with pytest.raises(UnknownCheck, match="there is no check nothing; there are release, memory"):
         judge(GOOD, {"nothing"})
 
 

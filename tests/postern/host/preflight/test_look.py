@@ -299,8 +299,8 @@ async def test_the_whole_look(root: Path, resolver: tuple[NameServer, lookup.Opt
         )
         assert found["ipv6"].said == "none here, and none published"
         server.text = ZONE.replace("A 192.0.2.1", "A 192.0.2.9")
-        (root / "etc/postern").mkdir()
-        (root / "etc/postern/chatmail.ini").touch()
+        (root / "var/lib/postern/install").mkdir(parents=True)
+        (root / "var/lib/postern/install/manifest.json").touch()
         facts = await look(DOMAIN, options)
         assert facts.installed
         (addresses,) = (each for each in judge(facts) if each.check == "addresses")
