@@ -61,7 +61,8 @@ def install(
 ) -> None:
     """Make this host a relay, or update it.
 
-    It needs Debian 12 or 13, and root. The first run checks the host before it writes anything: an error stops it, a warning does not.
+    It needs Debian 12 or 13, and root. The first run checks the host before it writes anything: an
+    error stops it, a warning does not.
 
     A step that fails, or a service that does not come up, puts the host back as it was. A run that
     finds all as it should be changes nothing.
