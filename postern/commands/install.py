@@ -1,5 +1,6 @@
 """The command `postern install`."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -7,20 +8,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from postern.commands.dns import Addresses, parsed_addresses
+from postern.host.dns.facts import own_addresses
 from postern.host.install import apply as installing
 from postern.host.install.certificate import ensure_certificate
 from postern.host.install.changes import Changes
 from postern.host.install.differences import Differences, found
 from postern.host.install.local import LOCAL
 from postern.host.install.machine import Machine
-from postern.host.install.manifest import EDITED
+from postern.host.install.manifest import EDITED, MANIFEST
 from postern.host.install.plan import CONFIG, DOVECOT_SERIES, VERSIONS, Plan, planned
 from postern.host.install.proof import prove
+from postern.host.install.signing import ensure_signing_key
+from postern.host.preflight.findings import in_words, stops
+from postern.host.preflight.judge import CHECKS, UnknownCheck, ensure_known, judge
+from postern.host.preflight.look import Options, look
 from postern.host.rendering import render
 from postern.options import AsJson, command_group, complain, fail
 from postern.qr import qr_code
@@ -39,12 +47,22 @@ def install(
         str | None,
         typer.Argument(help="The relay's domain. Later runs know it from chatmail.ini."),
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK", help="Go on whatever this check finds; may be repeated, or `all`."
+        ),
+    ] = None,
+    address: Addresses = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make this host a relay for DOMAIN, or update it: Debian 12 or 13, as root.
+    """Make this host a relay, or update it.
+
+    It needs Debian 12 or 13, and root. The first run checks the host before it writes anything: an
+    error stops it, a warning does not.
 
     A step that fails, or a service that does not come up, puts the host back as it was. A run that
     finds all as it should be changes nothing.
@@ -59,6 +77,8 @@ def install(
     with _alone():
         _recover(machine)
         plan, config_text = _plan(machine, domain)
+        if not machine.at(MANIFEST).exists():
+            _preflight(machine, plan.config, skip or [], address or [], go_on=dry_run)
         differences = found(machine, plan)
         if dry_run:
             _show(differences, as_json=as_json)
@@ -126,6 +146,29 @@ def _plan(machine: Machine, domain: str | None) -> tuple[Plan, str]:
     return plan, text
 
 
+def _preflight(
+    machine: Machine, config: Config, skip: list[str], addresses: list[str], *, go_on: bool
+) -> None:
+    """Show what the checks of the host find; ends the command with 1 where an error stops it."""
+    skip = list(CHECKS) if skip == ["all"] else skip
+    try:
+        ensure_known(skip)
+    except UnknownCheck as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="'--skip'") from None
+    if set(skip) == set(CHECKS):
+        return
+    options = Options(
+        root=machine.root,
+        addresses=parsed_addresses(addresses),
+        own_addresses=partial(own_addresses, ipv6=not config.disable_ipv6),
+    )
+    findings = judge(asyncio.run(look(config.mail_domain, options)), skip)
+    for finding in findings:
+        complain(in_words(finding))
+    if stops(findings) and not go_on:
+        fail("The host is not ready for a relay. Nothing was changed.")
+
+
 def _config_text(machine: Machine, domain: str | None) -> str:
     try:
         return machine.at(CONFIG).read_text(encoding="utf-8")
@@ -160,6 +203,8 @@ def _apply(machine: Machine, plan: Plan, differences: Differences, config_text: 
             changes.write(CONFIG, config_text)
         if ensure_certificate(machine, changes, plan.config):
             say("a self-signed certificate, until there is a better one")
+        if ensure_signing_key(machine, changes, plan.config, int(time.time())):
+            say("a key that signs outgoing mail")
 
     try:
         with installing.undone_if_failed(machine) as changes:

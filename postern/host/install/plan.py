@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from postern.host.dkim.directory import SIGNER
 from postern.host.files import HOST_FILES
 from postern.host.install.local import LOCAL, with_local_lines
 from postern.host.units import rendered_unit, unit_files
@@ -27,12 +28,15 @@ PACKAGES = (
     "dovecot-lmtpd",
     "dovecot-auth-lua",
     "lua-socket",
+    SIGNER,
 )
 DAEMONS = ("doveauth", "metadata", "filtermail@outgoing", "filtermail@incoming")
 """Our services, without the suffix."""
 SERVICES = (*(f"{name}.service" for name in DAEMONS), "postern-expire.timer")
-SERVERS = ("postfix.service", "dovecot.socket", "dovecot.service")
+SERVERS = (f"{SIGNER}.service", "postfix.service", "dovecot.socket", "dovecot.service")
 """Debian's, in the order of their start: Postfix makes a directory that Dovecot needs."""
+_SIGNS = {SIGNER, f"{SIGNER}.service"}
+"""What only a relay with a domain needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def planned(
     ]
     return Plan(
         config=config,
-        packages=PACKAGES,
+        packages=_needed(wiring, PACKAGES),
         mailboxes_uid=mailboxes_uid,
         directories=tuple(directories),
         files=(*_server_files(wiring, release, local), *unit_texts),
@@ -114,7 +118,7 @@ def planned(
             if file.path.endswith(".socket")
         },
         services=SERVICES,
-        servers=SERVERS,
+        servers=_needed(wiring, SERVERS),
     )
 
 
@@ -124,8 +128,15 @@ def _down_to(path: Path, user: str) -> Iterable[Directory]:
     return [Directory(str(each), 0o700, user, user) for each in own if each != Path("/home")]
 
 
+def _needed(wiring: Wiring, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the signer where nothing is signed."""
+    return names if wiring.dkim_socket else tuple(name for name in names if name not in _SIGNS)
+
+
 def _server_files(wiring: Wiring, release: str, local: Callable[[str], str]) -> Iterable[File]:
     for each in HOST_FILES:
+        if each.unit in _SIGNS and not wiring.dkim_socket:
+            continue
         text = wiring.render(each.template.format(series=DOVECOT_SERIES[release]))
         name = Path(each.path).name
         text = with_local_lines(name, text, local(name))
