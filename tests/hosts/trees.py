@@ -31,8 +31,10 @@ BASE = "systemd,systemd-sysv,dbus,ca-certificates,iproute2"
 """What debootstrap adds to a minimal system, so that it boots."""
 PACKAGES = (
     "python3 python3-venv postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua "
-    "lua-socket openssl git procps"
+    "lua-socket openssl git procps nginx libnginx-mod-stream certbot opendkim opendkim-tools "
+    "unbound dns-root-data unattended-upgrades openssh-server pebble"
 )
+"""Those of a relay and its administration; pebble is an ACME server for tests."""
 RELEASES = ("bookworm", "trixie")
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Certificates that this machine trusts beyond Debian's: a proxy's, between it and PyPI."""
@@ -50,8 +52,13 @@ apt-get -q -y upgrade
 apt-get -q -y install --no-install-recommends $PACKAGES
 apt-get clean
 rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/*
-systemctl disable postfix.service dovecot.service
+systemctl disable postfix.service dovecot.service nginx.service opendkim.service \\
+  unbound.service ssh.service certbot.timer unattended-upgrades.service
 systemctl mask apt-daily.timer apt-daily-upgrade.timer
+# Debian enables a second unit for a name server or for ssh, in some releases.
+for unit in unbound-resolvconf.service ssh.socket; do
+  if [ -e /usr/lib/systemd/system/$unit ]; then systemctl disable $unit; fi
+done
 # debootstrap copied this machine's names: a host is given its own, and asks no name server.
 rm -f /etc/hostname /etc/resolv.conf
 touch /etc/resolv.conf
