@@ -18,6 +18,7 @@ COMMANDS = {
     "invite": "Invitations, for a relay with `registration = invite`.",
     "expire": "Delete old messages, inactive accounts, and what is over quota.",
     "report": "How the relay is used, in numbers that name nobody.",
+    "certificates": "The TLS certificate: is it well, renew it, install a new one.",
     "explain": "Explain why a message passes the filter or is refused.",
 }
 """Each command is `app` in `postern.commands.NAME`; the text is its line in `postern --help`."""
