@@ -43,4 +43,10 @@ HOST_FILES = (
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",
         template="host/dovecot.socket.conf",
     ),
+    HostFile(path="/etc/nginx/nginx.conf", template="nginx/nginx.conf", unit="nginx.service"),
+    HostFile(
+        path="/etc/systemd/system/nginx.service.d/postern.conf",
+        template="nginx/nginx.service.conf",
+    ),
+    HostFile(path="/var/lib/postern/www/index.html", template="web/index.html"),
 )

@@ -113,6 +113,7 @@ def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path)
     )
     host.write("/etc/postern/tls/fullchain.pem", certificate.read_text())
     host.write("/etc/postern/tls/privkey.pem", key.read_text(), mode=0o600)
+    host.shell("install -d /var/lib/postern/acme")
     host.write(_TRUSTED, certificate.read_text())
     host.shell(_USERS)
     host.copy(venv, VENV)
@@ -126,7 +127,7 @@ def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path)
     host.run("update-ca-certificates")
     host.systemctl("enable", "--now", "--quiet", *SERVICES, "postern-expire.timer")
     # Postfix makes the directory where Dovecot then listens for it.
-    for server in ("postfix", "dovecot"):
+    for server in ("postfix", "dovecot", "nginx"):
         host.systemctl("enable", "--now", "--quiet", server)
 
 

@@ -20,6 +20,7 @@ postfix_reinject_sockets = /var/spool/postfix/public
 _NAMES = {
     "/etc/sysctl.d/60-postern.conf": "sysctl.conf",
     "/etc/systemd/system/dovecot.socket.d/postern.conf": "dovecot.socket.conf",
+    "/etc/systemd/system/nginx.service.d/postern.conf": "nginx.service.conf",
 }
 """Where the name of the file on a host would not say what it is."""
 
