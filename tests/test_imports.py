@@ -48,6 +48,7 @@ PURE = [
     "metadata.tokens.tokenset",
     "metadata.entries.turn",
     "relay.ratelimit",
+    "postern.host.certificates.wanted",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

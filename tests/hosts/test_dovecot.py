@@ -44,7 +44,6 @@ def test_an_idle_client_stays_through_a_reload(relay: Relay) -> None:
         imap.start_idle()
         poll(lambda: _server_of(relay, bob) == "imap-hibernate\n", "hibernation")
         relay.host.systemctl("reload", "dovecot")
-        imap.be_quiet(2)
         assert submit(relay, alice, bob, encrypted(alice.address, "later"))[0] == 250
         imap.wait_for_exists()
         imap.end_idle()

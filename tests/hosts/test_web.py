@@ -148,6 +148,14 @@ def test_nginx_is_there_again_after_a_crash(relay: Relay) -> None:
     relay.forget_complaints()
 
 
+def test_no_client_is_named_in_its_log(relay: Relay) -> None:
+    relay.host.systemctl("stop", "dovecot")
+    with pytest.raises(OSError):  # noqa: PT011 - reset, or an end in the middle of the greeting
+        _connected(relay, ["imap"])
+    relay.host.systemctl("start", "dovecot")
+    assert relay.host.network.here not in relay.host.journal("--unit=nginx")
+
+
 def _is_served(relay: Relay) -> bool:
     try:
         return _get(relay, "/").startswith("200")

@@ -39,7 +39,7 @@ def inspect(
     try:
         pair = read(host.installed)
     except Unusable as unusable:
-        return Inspection(wanted, None, (f"{unusable}. Run: postern certificates renew",))
+        return Inspection(wanted, None, (f"{unusable}. Run as root: postern certificates renew",))
     shown = {port: (show or shown_on)(port) for port in PORTS}
     return Inspection(wanted, pair, tuple(judge(config, pair, shown, host.now())))
 

@@ -405,9 +405,7 @@ def test_what_is_not_there_is_said(world: Callable[..., World]) -> None:
     relay = world()
     found = inspect(relay.config, relay.host)
     assert found.pair is None
-    assert (
-        "fullchain.pem: No such file or directory. Run: postern certificates" in found.problems[0]
-    )
+    assert "fullchain.pem: No such file or directory. Run as root: postern" in found.problems[0]
     ensure_first(relay.config, relay.host)
     shown = relay.installed.der
     host = replace(relay.host, now=lambda: NOW)
