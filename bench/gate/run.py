@@ -1,4 +1,4 @@
-"""A whole run of the gate's benchmark: processor time per octet, and the longest single step."""
+"""A whole run of the gate's benchmark: processor time per octet, the longest step, delays."""
 
 import contextlib
 import time
@@ -10,6 +10,7 @@ import msgspec
 from bench.figures import Verdict, at_most
 from bench.filter.messages import END, SENDER, message
 from bench.gate.shapes import SHAPES
+from bench.gate.strangers import Delay, delays
 from bench.measured import Measured
 from bench.report import Table, number, targets_table
 from filtermail.gate.grammar import Direction, Envelope
@@ -24,7 +25,12 @@ The gate alone, in this process, fed the wire form of messages in the pieces tha
 of 32 KB, once as mail from outside and once as mail of a user: the dearer counts. The measure is an
 honest message of as many octets, judged in turns with it: the worst input should cost at most five
 times as much processor time. A refused message is fed up to the piece that it is refused in, where
-the daemon stops looking. Shapes of headers and session keys are as long as the bounds allow."""
+the daemon stops looking. Shapes of headers and session keys are as long as the bounds allow.
+
+Then a whole filtermail, incoming, between senders and a null sink: a stranger sends one of the
+dearest inputs on 30 connections, again and again, 18 MB at a time or as much as the bounds allow,
+and a good message of 1.5 KB begins every 50 ms. Its delay is from the connection to the answer to
+its dot. Generator, filter, sink and client share the machine's processors."""
 SIZE = 500_000
 _LEAST = 1400
 """Octets that an honest message has at least."""
@@ -51,6 +57,8 @@ class Result(Measured, frozen=True, kw_only=True):
 
     honest: dict[str, Cost]
     shapes: dict[str, Cost]
+    delays: dict[str, Delay]
+    """Of a good message through a filtermail, beside nothing and beside each attack."""
 
     def verdicts(self) -> list[Verdict]:
         """The targets."""
@@ -69,6 +77,13 @@ class Result(Measured, frozen=True, kw_only=True):
                 lambda costs: max(cost.longest_ms for cost in costs),
                 "ms",
             ),
+            at_most(
+                "longest delay of a good message beside an attack",
+                100,
+                list(self.delays.values()),
+                lambda delays: max(delay.longest_ms for delay in delays),
+                "ms",
+            ),
         ]
 
     def tables(self) -> list[Table]:
@@ -84,11 +99,33 @@ class Result(Measured, frozen=True, kw_only=True):
             for what, cost in {**self.honest, **self.shapes}.items()
         ]
         columns = ("", "octets", "ms/MB", "× honest", "longest step, ms")
-        return [targets_table(self.verdicts()), Table("The gate alone", columns, rows)]
+        beside = [
+            [
+                what,
+                f"{delay.messages:,}",
+                *map(number, (delay.p50_ms, delay.p95_ms, delay.longest_ms)),
+                f"{delay.attacks:,}",
+            ]
+            for what, delay in self.delays.items()
+        ]
+        kinds = ("beside", "good messages", "p50 ms", "p95 ms", "longest ms", "others accepted")
+        return [
+            targets_table(self.verdicts()),
+            Table("The gate alone", columns, rows),
+            Table("A good message beside 30 connections of a stranger", kinds, beside),
+        ]
 
 
-def run(report: Callable[[str], None], size: int = SIZE, times: int = _TIMES) -> Result:
-    """Measure messages of `size` octets; `report` is called with the name of each input."""
+def run(report: Callable[[str], None]) -> Result:
+    """Measure all; `report` is called with the name of each part. Raises BenchProblem."""
+    honest, shapes = costs(report)
+    return Result(honest=honest, shapes=shapes, delays=delays(report))
+
+
+def costs(
+    report: Callable[[str], None], size: int = SIZE, times: int = _TIMES
+) -> tuple[dict[str, Cost], dict[str, Cost]]:
+    """What honest messages and each shape cost, of `size` octets or what the bounds allow."""
 
     def cost(what: str, content: bytes) -> Cost:
         report(what)
@@ -97,10 +134,8 @@ def run(report: Callable[[str], None], size: int = SIZE, times: int = _TIMES) ->
             key=lambda one: one.times_honest,
         )
 
-    return Result(
-        honest={f"honest, {octets:,}": cost("honest", message(octets)) for octets in (1536, size)},
-        shapes={what: cost(what, shape(size)) for what, shape in SHAPES.items()},
-    )
+    honest = {f"honest, {octets:,}": cost("honest", message(octets)) for octets in (1536, size)}
+    return honest, {what: cost(what, shape(size)) for what, shape in SHAPES.items()}
 
 
 def _cost(wire: bytes, direction: Direction, times: int) -> Cost:

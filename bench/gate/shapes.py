@@ -6,6 +6,7 @@ A shape is judged as mail from outside and as mail of this relay's users; the de
 import base64
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterator
 
 from bench.filter.messages import message
@@ -20,12 +21,12 @@ _KEYS = 1024
 
 
 def _around(armour: bytes, *, quoted: bool = False) -> bytes:
-    """An honest message with this in place of its armour."""
+    """An honest message with this in place of its armour; quoted, NUL stands for a bare "="."""
     honest = message(4096)
     head, tail = honest[: honest.index(_BEGIN)], honest[honest.index(_END) + len(_END) :]
     if quoted:
         head = head.removesuffix(b"7bit\r\n\r\n") + _QUOTED
-        armour = armour.replace(b"=\r\n", b"\0").replace(b"=", b"=3D").replace(b"\0", b"=\r\n")
+        armour = armour.replace(b"=", b"=3D").replace(b"\0", b"=")
     return head + armour + tail
 
 
@@ -80,14 +81,16 @@ def _ecdh() -> Iterator[bytes]:
         yield b"\xc1" + head + body
 
 
-def _soft(size: int) -> bytes:
-    """Quoted-printable of the shortest lines that may end softly, and of one octet in turn."""
-    text = base64.b64encode(_data(size * 3 // 5))
-    pairs = (
-        text[at : at + 56] + b"=\r\n" + text[at + 56 : at + 57] + b"\r\n"
-        for at in range(0, len(text) - 57, 57)
-    )
-    return _around(_BEGIN + b"".join(pairs) + _END, quoted=True)
+def _soft(full: int, rest: int) -> Shape:
+    """Quoted-printable whose lines are broken softly after `full` octets; `rest` remain of each."""
+
+    def shape(size: int) -> bytes:
+        width = full + rest
+        lines = _wrapped(_data(size * width * 3 // 4 // (width + 5)), width).removeprefix(_BEGIN)
+        broken = re.sub(rb"(?m)^(.{%d})(?=[^\r])" % full, b"\\1\0\r\n", lines)
+        return _around(_BEGIN + broken + _END, quoted=True)
+
+    return shape
 
 
 def _after(block: bytes, *, repeated: bytes = b"", times: int = 1) -> Shape:
@@ -136,23 +139,24 @@ SHAPES: dict[str, Shape] = {
     "quoted-printable": _lines(64, quoted=True),
     "quoted, lines of one": _lines(1, quoted=True),
     "quoted, lines of 16": _lines(16, quoted=True),
-    "quoted, soft ends": lambda size: _around(_BEGIN + b"=\r\n" * (size // 3), quoted=True),
-    "quoted, soft ends at 56": _soft,
+    "quoted, lines of 76": _soft(75, 1),
+    "quoted, soft ends at 56": _soft(56, 1),
+    "quoted, soft ends alone": lambda size: _around(_BEGIN + b"\0\r\n" * (size // 3), quoted=True),
     "quoted, all escaped": lambda size: _around(
-        _BEGIN + b"=41" * 24 + (b"=\r\n" + b"=41" * 24) * (size // 75), quoted=True
+        _BEGIN + (b"\x0041" * 16 + b"\r\n") * (size // 50), quoted=True
     ),
     "500 fields of a letter": _after(b"a:\r\n" * 490),
     "500 fields that may leave": _after(b"cc:\r\n" * 490),
     "folds of a letter": _after(b"X: a", repeated=b"\r\n a", times=1900),
     "folds of To": _after(b"To: a@b.example", repeated=b",\r\n a@b.example", times=1900),
-    "a long field": _after(b"X: a", repeated=b"\r\n " + b"a" * 990, times=250),
-    "long names": _after((b"a" * 990 + b":\r\n") * 250),
+    "a long field": _after(b"X: a", repeated=b"\r\n " + b"a" * 990, times=126),
+    "long names": _after((b"a" * 990 + b":\r\n") * 126),
     "From of many strings": _replaced(b"From", b'"" ' * 300 + b"<bench12345@relay.example>"),
     "To of 99": _replaced(b"To", b",".join(b"%d@b" % n for n in range(99))),
-    "To of 99 literals": _replaced(b"To", b",".join(b"%d@[1.2.3.4]" % n for n in range(99))),
+    "To of 99 literals": _replaced(b"To", b",\r\n ".join(b"%d@[1.2.3.4]" % n for n in range(99))),
     "References of many": _replaced(b"To", b"a@b\r\nReferences: " + b"<a@b>" * 190),
     "many parameters": _replaced(
-        b"Content-Type", b"multipart/encrypted" + b"".join(b";%d=" % n for n in range(99))
+        b"Content-Type", b"multipart/encrypted" + b"".join(b";%d=x" % n for n in range(99))
     ),
     "a delivery report": report,
 }

@@ -13,8 +13,9 @@ import re
 from filtermail.gate.outgoing import FIELDS, leaves_unchanged, leaving
 from filtermail.gate.verdict import Malformed
 
-MAX_BLOCK = 256 * 1024
-"""Octets of a header block: an Autocrypt key with post-quantum parts is of some ten thousand."""
+MAX_BLOCK = 128 * 1024
+"""Octets of a header block: an Autocrypt key with post-quantum parts is of some ten thousand, and
+Postfix itself takes 100 KB (header_size_limit)."""
 MAX_FIELDS = 500
 """Far more than any message has: of those that came many ways, some 150."""
 MAX_LINES = 2000
