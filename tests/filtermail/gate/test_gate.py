@@ -264,6 +264,14 @@ REFUSED = {
         {"content_type": CONTENT_TYPE.replace(b"; protocol", b" (hi); protocol")},
         "Content-Type",
     ),
+    "many parameters": (
+        {"content_type": CONTENT_TYPE[:-2] + b"".join(b";%d=x" % n for n in range(19)) + b"\r\n"},
+        "doubtful",
+    ),
+    "a type that is too long": (
+        {"content_type": CONTENT_TYPE[:-2] + b"\r\n ".join([b" " * 900] * 3) + b"\r\n"},
+        "too long",
+    ),
     "two types": ({"content_type": CONTENT_TYPE + b"Content-Type: text/plain\r\n"}, "more than"),
     "two MIME versions": ({"content_type": b"MIME-Version: 1.0\r\n" + CONTENT_TYPE}, "more than"),
     "another MIME version": (

@@ -114,6 +114,7 @@ DROPPED = [
     b"Message-ID: <" + b"x" * 201 + b"@localhost>",
     b"Message-ID: <a b@localhost>",
     b"In-Reply-To: the letter of <a@b>",
+    b"References: " + b"\r\n ".join([b"<a@b.example>" * 60] * 11),
     b"References: <a@b> meet me at nine",
     b"Auto-Submitted: auto-generated; " + NOTE,
     b"Date: " + NOTE,
