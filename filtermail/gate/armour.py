@@ -47,7 +47,7 @@ _GLANCE, _LONG_GLANCE = 256, 8192
 time, as long as headers are near to each other."""
 _BLOCK = 16 * 1024
 """Octets of quoted-printable that are decoded at a time."""
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{16,76}+\r\n)*+(?:[A-Za-z0-9+/]{1,15}+\r\n)?+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
 # Lines with their CRLF, of at most 76 octets; a short one has no soft end.
@@ -289,7 +289,7 @@ def _good_lines(block: bytes) -> tuple[int, int]:
         MIN_WIDTH <= width <= MAX_WIDTH
         and block[width:end:width + 2] == b"\r" * full
         and block[width + 1:end:width + 2] == b"\n" * full
-        and len(block[:end].translate(None, _ALPHABET)) == 2 * full
+        and len(block[:end].translate(None, ALPHABET)) == 2 * full
     )  # fmt: skip
     if regular and end == len(block):
         return end, width
