@@ -86,8 +86,8 @@ class Server:
         self.rules = rules
         self.deliver = deliver
         self.watch = Watch()
-        self.turns = Turns()
         self.sessions: set[_Session] = set()
+        self.turns = Turns(self.sessions)
         self._left = asyncio.Event()
         # Filled and emptied within one callback, so that one serves all sessions.
         self.buffer = memoryview(bytearray(CHUNK))

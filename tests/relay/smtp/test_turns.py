@@ -1,12 +1,13 @@
 """Turns: what large messages wait for, and small ones do not."""
 
 import asyncio
+from collections.abc import Sized
 
 import pytest
 
 from relay.smtp.datastream import Piece
 from relay.smtp.server import SMALL, Source
-from relay.smtp.turns import PER_TURN, Turns
+from relay.smtp.turns import FEW, PER_TURN, Turns
 from tests.support import DEADLINE
 
 
@@ -27,9 +28,12 @@ class Loop:
         self._ended = True
 
 
-async def when(sizes: list[int]) -> list[int]:
+CROWD = range(FEW + 1)
+
+
+async def when(sizes: list[int], sessions: Sized = CROWD) -> list[int]:
     """In which turn of the loop pieces have theirs, all asked for in the first; from 0."""
-    turns, loop, taken = Turns(), Loop(), [-1] * len(sizes)
+    turns, loop, taken = Turns(sessions), Loop(), [-1] * len(sizes)
 
     async def one(number: int, size: int) -> None:
         await turns.take(size)
@@ -40,13 +44,9 @@ async def when(sizes: list[int]) -> list[int]:
     return [number - taken[0] for number in taken]
 
 
-async def test_large_pieces_have_a_turn_each_in_their_order() -> None:
-    taken = await when([PER_TURN] * 5)
-    assert taken == sorted(set(taken))
-
-
-async def test_a_piece_larger_than_a_turn_has_one() -> None:
-    taken = await when([2 * PER_TURN] * 3)
+@pytest.mark.parametrize("size", [PER_TURN, 2 * PER_TURN])
+async def test_large_pieces_have_a_turn_each_in_their_order(size: int) -> None:
+    taken = await when([size] * 5)
     assert taken == sorted(set(taken))
 
 
@@ -62,18 +62,12 @@ async def test_nobody_overtakes() -> None:
     assert taken[0] < taken[1] < taken[2]
 
 
-async def test_one_alone_does_not_wait() -> None:
-    turns = Turns()
-    for _ in range(3):
-        waits = turns.take(PER_TURN)
-        with pytest.raises(StopIteration):
-            waits.send(None)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+async def test_a_few_do_not_wait() -> None:
+    assert await when([PER_TURN] * 5, range(FEW)) == [0] * 5
 
 
 async def test_who_is_cancelled_holds_nobody_up() -> None:
-    turns = Turns()
+    turns = Turns(CROWD)
     await turns.take(PER_TURN)
     tasks = [asyncio.ensure_future(turns.take(PER_TURN)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -90,7 +84,7 @@ async def test_a_message_takes_turns_once_it_is_not_small() -> None:
         async def take(self, octets: int) -> None:
             asked.append(octets)
 
-    source = Source(lambda: None, Spy())
+    source = Source(lambda: None, Spy(CROWD))
     for octets in (1500, SMALL - 1500, 10, PER_TURN):
         source.put(Piece(b"x" * octets, b"x" * octets, ended=False, rest=b""))
         await source.read()
