@@ -42,7 +42,7 @@ MAX_HEADERS = 8
 
 _NO_BASE64 = "something in the PGP armour that is not base64"
 _NO_QUOTED = "a line that is no quoted-printable"
-_GLANCE, _LONG_GLANCE = 256, 8192
+_GLANCE, _LONG_GLANCE = 256, 16384
 """Characters that are decoded at a time, to find a packet's header among them: twice as many each
 time, as long as headers are near to each other."""
 _BLOCK = 16 * 1024
@@ -242,7 +242,7 @@ class _Base64:
             if quanta := min((whole - at) // 4, self._packets.skip // 3):
                 self._packets.pass_over(3 * quanta)
                 at += 4 * quanta
-                if 4 * quanta > _LONG_GLANCE:
+                if 4 * quanta > _LONG_GLANCE // 2:
                     self._glance = _GLANCE
             else:
                 end = min(whole, at + self._glance)

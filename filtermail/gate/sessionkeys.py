@@ -47,8 +47,8 @@ _ALGORITHMS = {
     36: _Size(56 + 1568 + 1 + 24, 56 + 1568 + 2 + 40),  # ML-KEM-1024 with X448
 }
 _UNKNOWN = _Size(40, 2048)
-_LEAST, _MOST = 12, 2100
-_WHOLE = {PKESK: (_LEAST, _MOST), SKESK: (12, 160)}
+_LEAST = 12
+_WHOLE = {PKESK: (_LEAST, 2100), SKESK: (12, 160)}
 _VERSIONS = {PKESK: range(3, 10), SKESK: range(4, 10)}
 # First octets of headers in the legacy format with one or two octets of length (4.2.2), and where
 # the body begins.
@@ -75,18 +75,21 @@ class SessionKeys:
         while at + 6 < end:
             first, length = octets[at], octets[at + 1]
             # What nearly all are, in few steps: a thousand of them take a millisecond.
-            if (first == 0xC1 or first == 0x84) and length < 192:
-                tag, body = PKESK, at + 2
-            elif first == 0xC1 and length == 255 and not octets[at + 2] | octets[at + 3]:
-                tag, length, body = PKESK, octets[at + 4] << 8 | octets[at + 5], at + 6
+            if (first == 0xC1 or first == 0x84) and _LEAST <= length < 192:
+                body = at + 2
+            elif first == 0xC1 and length == 255 and octets[at + 2 : at + 5] == b"\0\0\0":
+                length, body = octets[at + 5], at + 6
             else:
+                body = 0
+            if not body or length < _LEAST:
                 tag, length, body = _header(octets, at)
-            if not body or body + length > end:
-                break
-            if tag == PKESK and _LEAST <= length <= _MOST:
-                self._take_pkesk(length, octets, body)
-            else:
+                if not body or body + length > end:
+                    break
                 self.take(tag, length, octets, body)
+            elif body + length > end:
+                break
+            else:
+                self._take_pkesk(length, octets, body)
             at = body + length
         return at
 
@@ -109,19 +112,19 @@ class SessionKeys:
             raise NotEncrypted("too many octets of session keys")
 
     def _take_pkesk(self, length: int, octets: bytes, at: int) -> None:
-        version, rest = octets[at], length - 10
-        algorithm = at + 9
-        if version == 6:
+        version, size = octets[at], _UNKNOWN
+        algorithm, rest = at + 9, length - 10
+        if version == 3:
+            size = _ALGORITHMS.get(octets[algorithm], _UNKNOWN)
+        elif version == 6:
             fingerprint = octets[at + 1]
             if fingerprint and (fingerprint, octets[at + 2]) not in _FINGERPRINTS:
                 raise NotEncrypted("a PKESK packet with an implausible fingerprint")
-            algorithm = at + 2 + fingerprint
-            rest = length - 3 - fingerprint
-        elif version != 3 and version not in _VERSIONS[PKESK]:
+            algorithm, rest = at + 2 + fingerprint, length - 3 - fingerprint
+            size = _ALGORITHMS.get(octets[algorithm], _UNKNOWN) if rest > 0 else _UNKNOWN
+        elif version not in _VERSIONS[PKESK]:
             raise NotEncrypted(f"a PKESK packet of version {version}")
-        known = (version == 3 or version == 6) and rest > 0
-        size = _ALGORITHMS.get(octets[algorithm]) if known else None
-        least, most, behind_least, behind_most = size or _UNKNOWN
+        least, most, behind_least, behind_most = size
         fits = least <= rest <= most
         if fits and behind_most >= 0:
             # The number with which the key begins leaves what it should.
@@ -131,13 +134,11 @@ class SessionKeys:
             raise NotEncrypted("a PKESK packet of a size that its algorithm does not have")
         self._pkesk += 1
         self._octets += length
-        if size is None:
+        if size is _UNKNOWN:
             self._unknown += length
-            if self._unknown > MAX_UNKNOWN:
-                raise NotEncrypted("too many octets of session keys")
         if self._pkesk > MAX_PKESK:
             raise NotEncrypted("too many session-key packets")
-        if self._octets > MAX_OCTETS:
+        if self._octets > MAX_OCTETS or self._unknown > MAX_UNKNOWN:
             raise NotEncrypted("too many octets of session keys")
 
 
