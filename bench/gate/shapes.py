@@ -140,7 +140,7 @@ SHAPES: dict[str, Shape] = {
     "quoted, lines of one": _lines(1, quoted=True),
     "quoted, lines of 16": _lines(16, quoted=True),
     "quoted, lines of 76": _soft(75, 1),
-    "quoted, soft ends at 56": _soft(56, 1),
+    "quoted, soft ends at 60": _soft(60, 1),
     "quoted, soft ends alone": lambda size: _around(_BEGIN + b"\0\r\n" * (size // 3), quoted=True),
     "quoted, all escaped": lambda size: _around(
         _BEGIN + (b"\x0041" * 16 + b"\r\n") * (size // 50), quoted=True

@@ -28,7 +28,7 @@ DEAREST = (
     "chunks of 512",
     "X25519 keys",
     "RSA keys of 512 bits",
-    "quoted, soft ends at 56",
+    "quoted, soft ends at 60",
     "long names",
 )
 """Shapes of which a filtermail accepts every octet."""

@@ -33,7 +33,7 @@ MAX_WIDTH = 76
 """Characters of a line (RFC 9580, 6.2; RFC 2045, 6.8)."""
 MIN_WIDTH = 16
 """Characters of every line of base64 but the last."""
-MIN_SOFT = 56
+MIN_SOFT = 60
 """Octets before a soft line end: encoders break lines that are full."""
 MAX_ESCAPES = 64
 """Escapes in quoted-printable, `=3D` not counted: the base64 of armour needs none at all, and some
@@ -51,7 +51,10 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{16,76}+\r\n)*+(?:[A-Za-z0-9+/]{1,15}+\r\n)?+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
 # Lines with their CRLF, of at most 76 octets; a short one has no soft end.
-_QUOTED_LINES = re.compile(rb"(?:[^\n]{58,77}+\n(?<=\r\n)|[^\n]{0,57}+\n(?<=\r\n)(?<!=\r\n))*+")
+_QUOTED_LINES = re.compile(
+    rb"(?:[^\n]{%d,77}+\n(?<=\r\n)|[^\n]{0,%d}+\n(?<=\r\n)(?<!=\r\n))*+"
+    % (MIN_SOFT + 2, MIN_SOFT + 1)
+)
 _RARE_ESCAPE = re.compile(rb"=(?!\r\n|3D)(?:[0-9A-F]{2})?+")
 _CHECKSUM = re.compile(rb"=[A-Za-z0-9+/]{4}")
 # What programs write by default, which says nothing about a person: may go out too.

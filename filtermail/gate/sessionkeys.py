@@ -75,21 +75,21 @@ class SessionKeys:
         while at + 6 < end:
             first, length = octets[at], octets[at + 1]
             # What nearly all are, in few steps: a thousand of them take a millisecond.
-            if (first == 0xC1 or first == 0x84) and _LEAST <= length < 192:
+            if (first == 0xC1 or first == 0x84) and length < 192:
                 body = at + 2
-            elif first == 0xC1 and length == 255 and octets[at + 2 : at + 5] == b"\0\0\0":
+            elif octets.startswith(b"\xc1\xff\0\0\0", at):
                 length, body = octets[at + 5], at + 6
             else:
-                body = 0
-            if not body or length < _LEAST:
+                length = 0
+            if length >= _LEAST:
+                if body + length > end:
+                    break
+                self._take_pkesk(length, octets, body)
+            else:
                 tag, length, body = _header(octets, at)
                 if not body or body + length > end:
                     break
                 self.take(tag, length, octets, body)
-            elif body + length > end:
-                break
-            else:
-                self._take_pkesk(length, octets, body)
             at = body + length
         return at
 
@@ -132,13 +132,18 @@ class SessionKeys:
             fits = behind_least <= rest - 2 - (bits + 7 >> 3) <= behind_most
         if not fits:
             raise NotEncrypted("a PKESK packet of a size that its algorithm does not have")
-        self._pkesk += 1
-        self._octets += length
         if size is _UNKNOWN:
-            self._unknown += length
+            self._count_unknown(length)
+        self._octets += length
+        self._pkesk += 1
         if self._pkesk > MAX_PKESK:
             raise NotEncrypted("too many session-key packets")
-        if self._octets > MAX_OCTETS or self._unknown > MAX_UNKNOWN:
+        if self._octets > MAX_OCTETS:
+            raise NotEncrypted("too many octets of session keys")
+
+    def _count_unknown(self, length: int) -> None:
+        self._unknown += length
+        if self._unknown > MAX_UNKNOWN:
             raise NotEncrypted("too many octets of session keys")
 
 
