@@ -250,9 +250,10 @@ class _Base64:
             else:
                 end = min(whole, at + self._glance)
                 self._glance = min(2 * self._glance, _LONG_GLANCE)
-                self._packets.feed(binascii.a2b_base64(_characters(block, width, at, end)))
+                # The decoder passes over line ends, and nothing else is there that it would.
+                self._packets.feed(binascii.a2b_base64(_span(block, width, at, end)))
                 at = end
-        self._carry = _characters(block, width, whole, count)
+        self._carry = _span(block, width, whole, count).replace(b"\r\n", b"")
 
     def last_line(self, characters: bytes, padding: int) -> None:
         """Take the line that ends the data, its padding counted."""
@@ -275,9 +276,9 @@ class _Base64:
             raise NotEncrypted("base64 that is cut short")
 
 
-def _characters(block: bytes, width: int, begin: int, end: int) -> bytes:
-    """Characters of lines that all have `width` of them but for the last, without line ends."""
-    return block[begin + begin // width * 2 : end + end // width * 2].replace(b"\r\n", b"")
+def _span(block: bytes, width: int, begin: int, end: int) -> bytes:
+    """So many characters of lines that all have `width` of them but for the last."""
+    return block[begin + begin // width * 2 : end + end // width * 2]
 
 
 def _good_lines(block: bytes) -> tuple[int, int]:
