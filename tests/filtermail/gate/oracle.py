@@ -296,7 +296,12 @@ def _check_singles(fields: list[Field]) -> None:
 
 
 def _value(fields: list[Field], name: bytes) -> bytes | None:
-    return next((field.value for field in fields if field.name == name), None)
+    """The value of the first field of that name, which decides about the message."""
+    found = next((field for field in fields if field.name == name), None)
+    if found is None:
+        return None
+    _require(len(found.raw) - len(name) - 1 <= 2000, f"a field {name!r} that is too long")
+    return found.value
 
 
 # Content-Type (RFC 2045, 5.1), without comments, continuations and quoted pairs.
