@@ -106,7 +106,7 @@ def _install(host: Host, wheels: Path, gateway: str, certificate: Path, key: Pat
     text = (FILES / "chatmail.ini").read_text().format(domain=DOMAIN, gateway=gateway)
     host.write(CONFIG, text)
     check_out(host, wheels)
-    install(host, DOMAIN)
+    install(host, "--skip", "all", DOMAIN)
 
 
 def _certificate(directory: Path) -> tuple[Path, Path]:
