@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = {
+    "install": "Make this host a relay, or update it.",
     "status": "Is it well? Ask every daemon, Postfix and Dovecot.",
     "users": "List accounts; show, block or delete one.",
     "invite": "Invitations, for a relay with `registration = invite`.",

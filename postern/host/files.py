@@ -42,6 +42,16 @@ HOST_FILES = (
     HostFile(
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",
         template="host/dovecot.socket.conf",
+        unit="dovecot.socket",
+    ),
+    HostFile(path="/etc/systemd/journald@mail.conf", template="host/journald-mail.conf"),
+    # Postfix' processes belong to the one on Debian 12, to the other on 13.
+    HostFile(
+        path="/etc/systemd/system/postfix@.service.d/postern.conf", template="host/quiet.conf"
+    ),
+    HostFile(path="/etc/systemd/system/postfix.service.d/postern.conf", template="host/quiet.conf"),
+    HostFile(
+        path="/etc/systemd/system/dovecot.service.d/postern.conf", template="host/namespace.conf"
     ),
     HostFile(path="/etc/nginx/nginx.conf", template="nginx/nginx.conf", unit="nginx.service"),
     HostFile(

@@ -13,9 +13,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
 from relay.life.sockets import serve
 from relay.log import unexpected
 
@@ -24,6 +21,8 @@ log = logging.getLogger(__name__)
 METRICS = "metrics-socket"
 """The name of the listening socket, where a daemon is given one."""
 PATH = "/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
 PATIENCE_SECONDS = 10.0
 """For a whole request and its answer."""
 _MAX_REQUEST = 8192
@@ -34,12 +33,12 @@ async def _nothing() -> None:
 
 
 class MetricsServer:
-    """Answers `GET /metrics` with the figures of a registry, after a refresh of them."""
+    """Answers `GET /metrics` with figures in Prometheus' text format, after a refresh of them."""
 
     def __init__(
-        self, registry: CollectorRegistry, refresh: Callable[[], Awaitable[None]] = _nothing
+        self, rendered: Callable[[], bytes], refresh: Callable[[], Awaitable[None]] = _nothing
     ) -> None:
-        self._registry = registry
+        self._rendered = rendered
         self._refresh = refresh
         self._server: asyncio.AbstractServer | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -65,8 +64,7 @@ class MetricsServer:
         if target == PATH.encode():
             try:
                 await self._refresh()
-                status, kind = b"200 OK", CONTENT_TYPE_LATEST
-                body = generate_latest(self._registry)
+                status, kind, body = b"200 OK", CONTENT_TYPE, self._rendered()
             except Exception as error:  # noqa: BLE001 - the unexpected is temporary
                 unexpected(log, "figures", error)
                 status, body = b"503 Service Unavailable", b""

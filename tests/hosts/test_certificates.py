@@ -18,10 +18,9 @@ from tests.hosts.acme import acme_server
 from tests.hosts.host import HostFailed
 from tests.hosts.letters import account, submit, submit_encrypted, together, wait_for_ids
 from tests.hosts.relay import CONFIG, DOMAIN, Relay
-from tests.hosts.trees import VENV
 from tests.support import poll
 
-POSTERN = f"{VENV}/bin/postern"
+POSTERN = "/usr/local/bin/postern"
 UNIT = "postern-certificates.service"
 TLS = "/etc/postern/tls"
 THEIRS = "/etc/ssl/theirs"
