@@ -19,6 +19,8 @@ COMMANDS = {
     "invite": "Invitations, for a relay with `registration = invite`.",
     "expire": "Delete old messages, inactive accounts, and what is over quota.",
     "report": "How the relay is used, in numbers that name nobody.",
+    "dns": "Print the DNS records that the relay needs; check them.",
+    "dkim": "The keys that sign outgoing mail: show and rotate them.",
     "certificates": "The TLS certificate: is it well, renew it, install a new one.",
     "explain": "Explain why a message passes the filter or is refused.",
 }

@@ -140,11 +140,11 @@ _SWITCH = Kind(_switch, "true or false")
 _TEXT = Kind(str, "any text")
 _PATH = Kind(_path, "an absolute path")
 _URL = Kind(_url, "an http:// or https:// URL")
+_ADDRESS = Kind(_address, "a mail address such as operator@example.org")
 _CERTIFICATE = Kind(
     _certificate_files,
     "two absolute paths, of a certificate chain and its key, with a blank between",
 )
-_ADDRESS = Kind(_address, "a mail address such as operator@example.org")
 _DOMAIN = Kind(_mail_domain, "a host name or an address literal such as [192.0.2.1]")
 
 Count = Annotated[int, _COUNT]

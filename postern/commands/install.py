@@ -1,5 +1,6 @@
 """The command `postern install`."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -7,21 +8,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from postern.host.certificates.provision import obtain
+from postern.commands.dns import Addresses, parsed_addresses
+from postern.host.certificates.provision import ensure_first, obtain
+from postern.host.certificates.wanted import INSTALLED
+from postern.host.dns.facts import own_addresses
 from postern.host.install import apply as installing
-from postern.host.install.certificate import ensure_certificate
 from postern.host.install.changes import Changes
+from postern.host.install.closing import missing_records
 from postern.host.install.differences import Differences, found
 from postern.host.install.local import LOCAL
 from postern.host.install.machine import Machine
-from postern.host.install.manifest import EDITED
+from postern.host.install.manifest import EDITED, MANIFEST
 from postern.host.install.plan import CONFIG, DOVECOT_SERIES, VERSIONS, Plan, planned
 from postern.host.install.proof import prove
+from postern.host.install.signing import ensure_signing_key
+from postern.host.preflight.findings import in_words, stops
+from postern.host.preflight.judge import CHECKS, UnknownCheck, ensure_known, judge
+from postern.host.preflight.look import Options, look
 from postern.host.rendering import render
 from postern.options import AsJson, command_group, complain, fail
 from postern.qr import qr_code
@@ -40,6 +49,13 @@ def install(
         str | None,
         typer.Argument(help="The relay's domain. Later runs know it from chatmail.ini."),
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK", help="Go on whatever this check finds; may be repeated, or `all`."
+        ),
+    ] = None,
+    address: Addresses = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
@@ -47,8 +63,11 @@ def install(
 ) -> None:
     """Make this host a relay, or update it.
 
-    It needs Debian 12 or 13, and root. A step that fails, or a service that does not come up, puts
-    the host back as it was. A run that finds all as it should be changes nothing.
+    It needs Debian 12 or 13, and root. The first run checks the host before it writes anything: an
+    error stops it, a warning does not.
+
+    A step that fails, or a service that does not come up, puts the host back as it was. A run that
+    finds all as it should be changes nothing.
 
     Lines of your own survive updates in /etc/postern/local: main.cf and master.cf (for Postfix),
     dovecot.conf and nginx.conf; units have `systemctl edit`. A generated file that was edited by
@@ -60,6 +79,8 @@ def install(
     with _alone():
         _recover(machine)
         plan, config_text = _plan(machine, domain)
+        if not machine.at(MANIFEST).exists():
+            _preflight(machine, plan.config, skip or [], address or [], go_on=dry_run)
         differences = found(machine, plan)
         if dry_run:
             _show(differences, as_json=as_json)
@@ -67,7 +88,6 @@ def install(
         _warn_of_edits(differences)
         if differences:
             _apply(machine, plan, differences, config_text)
-            _certify(plan.config)
     seconds = time.monotonic() - began
     if as_json:
         facts = {"domain": plan.config.mail_domain, "changed": bool(differences)}
@@ -75,7 +95,7 @@ def install(
     elif not differences:
         print(f"Nothing to change: all is as planned ({seconds:.1f} s).")
     else:
-        _show_end(plan.config, seconds)
+        _show_end(plan.config, address or [], seconds)
 
 
 @contextmanager
@@ -128,6 +148,29 @@ def _plan(machine: Machine, domain: str | None) -> tuple[Plan, str]:
     return plan, text
 
 
+def _preflight(
+    machine: Machine, config: Config, skip: list[str], addresses: list[str], *, go_on: bool
+) -> None:
+    """Show what the checks of the host find; ends the command with 1 where an error stops it."""
+    skip = list(CHECKS) if skip == ["all"] else skip
+    try:
+        ensure_known(skip)
+    except UnknownCheck as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="'--skip'") from None
+    if set(skip) == set(CHECKS):
+        return
+    options = Options(
+        root=machine.root,
+        addresses=parsed_addresses(addresses),
+        own_addresses=partial(own_addresses, ipv6=not config.disable_ipv6),
+    )
+    findings = judge(asyncio.run(look(config.mail_domain, options)), skip)
+    for finding in findings:
+        complain(in_words(finding))
+    if stops(findings) and not go_on:
+        fail("The host is not ready for a relay. Nothing was changed.")
+
+
 def _config_text(machine: Machine, domain: str | None) -> str:
     try:
         return machine.at(CONFIG).read_text(encoding="utf-8")
@@ -160,8 +203,12 @@ def _apply(machine: Machine, plan: Plan, differences: Differences, config_text: 
     def once(changes: Changes) -> None:
         if not machine.at(CONFIG).exists():
             changes.write(CONFIG, config_text)
-        if ensure_certificate(machine, changes, plan.config):
-            say("a self-signed certificate, until there is a better one")
+        for path in INSTALLED:
+            changes.will_make(str(path))
+        if ensure_first(plan.config).is_new:
+            say("a certificate of the relay's own making, until there is a better one")
+        if ensure_signing_key(machine, changes, plan.config, int(time.time())):
+            say("a key that signs outgoing mail")
 
     try:
         with installing.undone_if_failed(machine) as changes:
@@ -175,15 +222,6 @@ def _apply(machine: Machine, plan: Plan, differences: Differences, config_text: 
         fail("The installation failed. The host is as it was before.")
     for version in installing.old_versions(machine, VERSIONS, plan.venv):
         installing.remove_version(version)
-
-
-def _certify(config: Config) -> None:
-    """Get the certificate that the configuration asks for, now that nginx serves challenges."""
-    problems = obtain(config).problems
-    for problem in problems:
-        complain(f"No certificate yet: {problem}")
-    if problems:
-        complain("It is tried again every hour, and at once by: postern certificates renew")
 
 
 def _warn_of_edits(differences: Differences) -> None:
@@ -225,8 +263,16 @@ def _show(differences: Differences, *, as_json: bool) -> None:
         print(change.diff())
 
 
-def _show_end(config: Config, seconds: float) -> None:
-    link = f"dcaccount:{config.mail_domain}"
+def _show_end(config: Config, addresses: list[str], seconds: float) -> None:
+    """What is left for a person to do, and the link; the code last, where it stays in sight."""
     print(f"The relay of {config.mail_domain} is up ({seconds:.0f} s).")
+    for problem in obtain(config).problems:
+        print(f"Certificate: {problem}")
+    missing = asyncio.run(missing_records(config, parsed_addresses(addresses)))
+    for text in missing:
+        print(f"DNS: {text}")
+    if missing:
+        print("`postern dns` prints the records, `postern dns --watch` waits until they are there.")
+    link = f"dcaccount:{config.mail_domain}"
     print(qr_code(link), end="")
     print(link)

@@ -38,7 +38,14 @@ HOST_FILES = (
         template="push_notification.lua",
         unit="dovecot.service",
     ),
+    HostFile(path="/etc/opendkim.conf", template="opendkim/opendkim.conf", unit="opendkim.service"),
+    HostFile(
+        path="/etc/postern/dkim/SigningTable",
+        template="opendkim/SigningTable",
+        unit="opendkim.service",
+    ),
     HostFile(path="/etc/sysctl.d/60-postern.conf", template="host/sysctl.conf"),
+    HostFile(path="/etc/apt/apt.conf.d/60postern", template="host/apt.conf"),
     HostFile(
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",
         template="host/dovecot.socket.conf",
@@ -52,6 +59,9 @@ HOST_FILES = (
     HostFile(path="/etc/systemd/system/postfix.service.d/postern.conf", template="host/quiet.conf"),
     HostFile(
         path="/etc/systemd/system/dovecot.service.d/postern.conf", template="host/namespace.conf"
+    ),
+    HostFile(
+        path="/etc/systemd/system/opendkim.service.d/postern.conf", template="host/namespace.conf"
     ),
     HostFile(path="/etc/nginx/nginx.conf", template="nginx/nginx.conf", unit="nginx.service"),
     HostFile(

@@ -10,6 +10,7 @@ import pytest
 
 from postern.host.certificates import selfsigned
 from postern.host.certificates.pair import Pair, parse
+from postern.host.install.plan import CURRENT as VENV
 from sandbox.clients import SECONDS
 from sandbox.letters import encrypted
 from sandbox.login import Login
@@ -20,7 +21,7 @@ from tests.hosts.letters import account, submit, submit_encrypted, together, wai
 from tests.hosts.relay import CONFIG, DOMAIN, Relay
 from tests.support import poll
 
-POSTERN = "/usr/local/bin/postern"
+POSTERN = f"{VENV}/bin/postern"
 UNIT = "postern-certificates.service"
 TLS = "/etc/postern/tls"
 THEIRS = "/etc/ssl/theirs"

@@ -98,6 +98,13 @@ class Changes:
             *("--no-create-home", "--shell", "/usr/sbin/nologin", name),
         )
 
+    def join_group(self, user: str, group: str) -> None:
+        """Put a user into a group beside its own."""
+        if user in self._machine.members(group):
+            return
+        self._journal.record({"kind": "member", "user": user, "group": group})
+        self._machine.run("usermod", "--append", "--groups", group, user)
+
     def install_packages(self, names: Iterable[str]) -> None:
         """Install Debian packages. Nothing that they bring is started by that."""
         self._journal.record({"kind": "packages", "before": sorted(self._machine.packages())})
@@ -165,6 +172,7 @@ def undo(machine: Machine, journal: Journal) -> list[str]:
     _attempt(complaints, machine.run, "systemctl", "daemon-reload")
     for entry in units.values():
         _attempt(complaints, _wake, machine, entry)
+    go_back("member")
     go_back("packages")
     # What packages had put into directories of ours is gone now, and users own nothing any more.
     go_back("directory", "user")
@@ -214,6 +222,11 @@ def _undo_user(machine: Machine, _journal: Journal, entry: Entry) -> None:
         machine.run("userdel", entry["name"])
 
 
+def _undo_member(machine: Machine, _journal: Journal, entry: Entry) -> None:
+    if entry["user"] in machine.members(entry["group"]):
+        machine.run("gpasswd", "--delete", entry["user"], entry["group"])
+
+
 def _undo_packages(machine: Machine, _journal: Journal, entry: Entry) -> None:
     added = sorted(machine.packages() - set(entry["before"]))
     if added:
@@ -243,6 +256,7 @@ _UNDO: dict[str, Callable[[Machine, Journal, Entry], None]] = {
     "made": _undo_made,
     "directory": _undo_directory,
     "user": _undo_user,
+    "member": _undo_member,
     "packages": _undo_packages,
 }
 

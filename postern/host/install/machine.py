@@ -71,6 +71,14 @@ class Machine:
         """The host's groups and their numbers."""
         return self._names("/etc/group")
 
+    def members(self, group: str) -> set[str]:
+        """The users that are in a group beside their own."""
+        for line in self.at("/etc/group").read_text(encoding="utf-8").splitlines():
+            name, *_, members = line.split(":")
+            if name == group:
+                return set(filter(None, members.split(",")))
+        return set()
+
     def _names(self, path: str) -> dict[str, int]:
         lines = self.at(path).read_text(encoding="utf-8").splitlines()
         fields = [line.split(":") for line in lines if line.count(":") >= 2]

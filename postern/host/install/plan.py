@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postern.host.certificates.wanted import ACME_WEBROOT
+from postern.host.dkim.directory import SIGNER
 from postern.host.files import HOST_FILES
 from postern.host.install.local import LOCAL, with_local_lines
 from postern.host.units import rendered_unit, unit_files
@@ -21,6 +22,7 @@ DOVECOT_SERIES = {"12": "2.3", "13": "2.4"}
 """By Debian's release."""
 PACKAGES = (
     "ca-certificates",
+    "openssl",
     "postfix",
     "dovecot-core",
     "dovecot-imapd",
@@ -30,7 +32,11 @@ PACKAGES = (
     "nginx",
     "libnginx-mod-stream",
     "certbot",
+    "unattended-upgrades",
+    SIGNER,
 )
+NO_INHIBITOR = "/etc/systemd/system/unattended-upgrades.service"
+"""Masked: it waits for shutdowns only, with 12 MB of memory. Timers do the upgrades."""
 DAEMONS = ("doveauth", "metadata", "filtermail@outgoing", "filtermail@incoming")
 """Our services, without the suffix."""
 SERVICES = (
@@ -39,8 +45,16 @@ SERVICES = (
     "postern-certificates.timer",
     "certbot.timer",
 )
-SERVERS = ("postfix.service", "dovecot.socket", "dovecot.service", "nginx.service")
+SERVERS = (
+    f"{SIGNER}.service",
+    "postfix.service",
+    "dovecot.socket",
+    "dovecot.service",
+    "nginx.service",
+)
 """Debian's, in the order of their start: Postfix makes a directory that Dovecot needs."""
+_SIGNS = {SIGNER, f"{SIGNER}.service"}
+"""What only a relay with a domain needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +119,25 @@ def planned(
         Directory("/etc/postern"),
         Directory(LOCAL),
         Directory("/etc/postern/tls"),
-        Directory("/var/lib/postern"),
         Directory(str(ACME_WEBROOT)),
         *_down_to(config.mailboxes_dir.parent, user),
         Directory(str(config.mailboxes_dir), 0o700, user, user),
     ]
     return Plan(
         config=config,
-        packages=PACKAGES,
+        packages=_needed(wiring, PACKAGES),
         mailboxes_uid=mailboxes_uid,
         directories=tuple(directories),
         files=(*_server_files(wiring, release, local), *unit_texts),
         venv=venv,
-        links={CURRENT: venv, COMMAND: f"{CURRENT}/bin/postern"},
+        links={CURRENT: venv, COMMAND: f"{CURRENT}/bin/postern", NO_INHIBITOR: "/dev/null"},
         sockets={
             Path(file.path).name: _service_of(Path(file.path).name, file.text)
             for file in unit_texts
             if file.path.endswith(".socket")
         },
         services=SERVICES,
-        servers=SERVERS,
+        servers=_needed(wiring, SERVERS),
     )
 
 
@@ -134,8 +147,15 @@ def _down_to(path: Path, user: str) -> Iterable[Directory]:
     return [Directory(str(each), 0o700, user, user) for each in own if each != Path("/home")]
 
 
+def _needed(wiring: Wiring, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the signer where nothing is signed."""
+    return names if wiring.dkim_socket else tuple(name for name in names if name not in _SIGNS)
+
+
 def _server_files(wiring: Wiring, release: str, local: Callable[[str], str]) -> Iterable[File]:
     for each in HOST_FILES:
+        if each.unit in _SIGNS and not wiring.dkim_socket:
+            continue
         text = wiring.render(each.template.format(series=DOVECOT_SERIES[release]))
         name = Path(each.path).name
         text = with_local_lines(name, text, local(name))

@@ -13,7 +13,8 @@ CONFIG_TEXT = """\
 mail_domain = chat.example.org
 postfix_reinject_sockets = /var/spool/postfix/public
 """
-NAMES = "root:x:0:0\nvmail:x:999:999\ndovecot:x:105:105\n"
+USERS = "root:x:0:0:\nvmail:x:999:999:\ndovecot:x:105:105:\nopendkim:x:109:109:\n"
+GROUPS = "root:x:0:\nvmail:x:999:\ndovecot:x:105:\nopendkim:x:109:\n"
 
 
 class Broken(CommandFailed):
@@ -53,7 +54,7 @@ class Played(Machine):
             output = "inactive\n" if failed else "active\n"
         elif name == "dpkg-query":
             output = "".join(f"{each} installed\n" for each in sorted(self.state.packages))
-        elif name in ("systemctl", "apt-get", "useradd", "userdel"):
+        elif name in ("systemctl", "apt-get", "useradd", "userdel", "usermod", "gpasswd"):
             self._change(name, arguments)
         if failed and check:
             raise CommandFailed(" ".join(command))
@@ -73,6 +74,8 @@ class Played(Machine):
             self.state.packages |= {*names, "a-dependency"}
         elif name == "apt-get" and verb == "purge":
             self.state.packages -= names
+        elif name in ("usermod", "gpasswd"):
+            self._join(*arguments)
         elif name == "systemctl" and verb in ("start", "restart", "reload-or-restart"):
             self.state.active |= names
         elif name == "systemctl" and verb == "stop":
@@ -82,12 +85,22 @@ class Played(Machine):
         elif name == "systemctl" and verb == "disable":
             self.state.enabled -= names
 
+    def _join(self, first: str, second: str) -> None:
+        """`usermod GROUP USER` puts a user into a group, `gpasswd USER GROUP` takes it out."""
+        groups = self.at("/etc/group")
+        text = groups.read_text()
+        if text.count(f"{first}:x:"):
+            text = text.replace(f"{first}:x:109:", f"{first}:x:109:{second}")
+        else:
+            text = text.replace(f"{second}:x:109:{first}", f"{second}:x:109:")
+        groups.write_text(text)
+
 
 def host(root: Path) -> Played:
     """A minimal host."""
     for path, text in {
-        "etc/passwd": NAMES,
-        "etc/group": NAMES,
+        "etc/passwd": USERS,
+        "etc/group": GROUPS,
         "etc/os-release": 'ID=debian\nVERSION_ID="13"\n',
         "usr/sbin/placeholder": "",
         "etc/postfix/main.cf": "# of Debian\n",
