@@ -69,9 +69,9 @@ def install(
     A step that fails, or a service that does not come up, puts the host back as it was. A run that
     finds all as it should be changes nothing.
 
-    Lines of your own survive updates in /etc/postern/local: main.cf and master.cf (for Postfix) and
-    dovecot.conf; units have `systemctl edit`. A generated file that was edited by hand is kept in
-    /var/lib/postern/install/edited when it is replaced.
+    Lines of your own survive updates in /etc/postern/local: main.cf and master.cf (for Postfix),
+    dovecot.conf and nginx.conf; units have `systemctl edit`. A generated file that was edited by
+    hand is kept in /var/lib/postern/install/edited when it is replaced.
     """
     if os.geteuid() != 0:
         fail("An installation is root's: use sudo.")

@@ -148,12 +148,14 @@ def test_nginx_is_there_again_after_a_crash(relay: Relay) -> None:
     relay.forget_complaints()
 
 
-def test_no_client_is_named_in_its_log(relay: Relay) -> None:
-    relay.host.systemctl("stop", "dovecot")
+def test_an_error_names_a_client_in_memory_only(relay: Relay) -> None:
+    relay.host.systemctl("stop", "dovecot.socket", "dovecot.service")
     with pytest.raises(OSError):  # noqa: PT011 - reset, or an end in the middle of the greeting
         _connected(relay, ["imap"])
-    relay.host.systemctl("start", "dovecot")
-    assert relay.host.network.here not in relay.host.journal("--unit=nginx")
+    relay.host.systemctl("start", "dovecot.socket", "dovecot.service")
+    client = f"client: {relay.host.network.here}"
+    assert client not in relay.host.journal()
+    assert client in relay.host.journal("--namespace=mail")
 
 
 def _is_served(relay: Relay) -> bool:

@@ -43,6 +43,7 @@ SERVICES = (
     *(f"{name}.service" for name in DAEMONS),
     "postern-expire.timer",
     "postern-certificates.timer",
+    "certbot.timer",
 )
 SERVERS = (
     f"{SIGNER}.service",
