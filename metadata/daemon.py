@@ -16,9 +16,10 @@ from metadata.push.queue import SqlitePushQueue
 from metadata.tokens.files import FileTokenStore
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
-from relay.life.metrics import METRICS, MetricsServer
+from relay.life.metrics import METRICS, metrics_server
 from relay.life.service import Listeners, owner_of
 from relay.life.sockets import serve
+from relay.life.webserver import WebServer
 from relay.mailbox.directory import Mailboxes
 
 SOCKET = "socket"
@@ -43,10 +44,10 @@ async def run(
     notifier = Notifier(
         lambda: _connect(config.push_gateway, most), queue, tokens, figures, Settings(most=most)
     )
-    servers: dict[str, DictServer | MetricsServer] = {
+    servers: dict[str, DictServer | WebServer] = {
         SOCKET: DictServer(MetadataHandler(config, tokens), serve),
         NOTIFY: DictServer(DeliveryHandler(tokens, queue, notifier.wake, nudger.soon), serve),
-        METRICS: MetricsServer(figures.registry, lambda: _count_backlog(queue, figures)),
+        METRICS: metrics_server(figures.registry, lambda: _count_backlog(queue, figures)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     delivering = asyncio.ensure_future(notifier.run())
