@@ -7,7 +7,11 @@
 -- for an answer, whatever is configured. What was written waits in the socket, and the service reads
 -- it once it is back, answer or no answer.
 
--- Debian's package lua-socket. A script that does not load would stop deliveries.
+-- Only where Debian's package lua-socket is: by default Lua looks in the working directory as well,
+-- which is the mailbox, and in eight other places first.
+package.path = ""
+package.cpath = package.cpath:gsub("^%./[^;]*;?", ""):gsub(";%./[^;]*", "")
+-- A script that does not load would stop deliveries.
 local has_sockets, unix = pcall(require, "socket.unix")
 
 local SOCKET = "{{ notify_socket }}"
