@@ -179,6 +179,10 @@ class _Connection(asyncio.Protocol):
         if self._taken > (MAX_DROPPED if self._in_body else MAX_HEAD):
             self._not_http()
 
+    def eof_received(self) -> bool:
+        self._last = True
+        return self._answering is not None  # what was asked is answered first
+
     # httptools' callbacks.
 
     def on_message_begin(self) -> None:
@@ -216,9 +220,9 @@ class _Connection(asyncio.Protocol):
             while self._waiting:
                 request = self._waiting.popleft()
                 answer = await self._answer(request)
-                keep_alive = request.keep_alive and not self._last
-                self._transport.write(answer.encoded(keep_alive=keep_alive))
-                if not keep_alive:
+                ends = not request.keep_alive or (self._last and not self._waiting)
+                self._transport.write(answer.encoded(keep_alive=not ends))
+                if ends:
                     self._last = True
                     break
                 if len(self._waiting) == MAX_WAITING // 2:

@@ -110,6 +110,22 @@ async def test_a_connection_serves_many_requests_in_order(socket_dir: Path) -> N
     assert bodies == [f"/{number}".encode() for number in range(100)]
 
 
+async def test_a_client_that_says_no_more_is_answered(socket_dir: Path) -> None:
+    async def slow(request: Request) -> Answer:
+        await asyncio.sleep(0.05)
+        return Answer(HTTPStatus.OK, request.path)
+
+    async with serving(socket_dir / "s", slow):
+        reader, writer = await asyncio.open_unix_connection(socket_dir / "s")
+        writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(3)))
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            answers = await reader.read()
+        writer.close()
+    assert [b"/%d" % n in answers for n in range(3)] == [True] * 3
+    assert answers.count(b"Connection: close") == 1
+
+
 @pytest.mark.parametrize(
     "request_",
     [
