@@ -37,13 +37,7 @@ class Variant(msgspec.Struct, frozen=True):
 _SMALL = Load(size=1500, messages=400, kept=True)
 _SLOW = Load(size=1500, messages=40, kept=True, per_s=5)
 _LARGE = Load(size=1_000_000, messages=24, kept=True)
-_PUSH = r"(?m)^push_notification lua \{[^}]*\}\n|^.*(push_notification|mail_lua).*\n"
 VARIANTS = (
-    Variant(
-        "no push at all",
-        _SMALL,
-        [Edit("dovecot/dovecot.conf", _PUSH, "")],
-    ),
     Variant(
         "Lua's library linked anew for each delivery",
         _SMALL,
