@@ -19,6 +19,8 @@ from bench.kill import command as killing
 from bench.kill.run import NAME as KILL
 from bench.push import command as pushing
 from bench.push.run import NAME as PUSH
+from bench.relay import command as relaying
+from bench.relay.run import NAME as RELAY
 from bench.rest import command as resting
 from bench.rest.run import NAME as REST
 
@@ -40,6 +42,7 @@ app.command(REST)(resting.command)
 app.command(AUTH)(auth.command)
 app.command(EXPIRE)(expiry.command)
 app.command(PUSH)(pushing.command)
+app.command(RELAY)(relaying.command)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ LIBRARIES = ("uvloop", "aiosmtpd")
 
 
 def circumstances() -> dict[str, str]:
-    """Return the facts that the figures of a run depend on, by name."""
+    """Return the facts that the figures of a run depend on, by name; ask before the run."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f} in the minute before",
         "memory": f"{memory / 1e9:.0f} GB",
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),

@@ -36,6 +36,7 @@ def benchmark(
     `measure` receives a function to call with the name of each part; `notes` explain the words in
     the tables. Raises typer.Exit if a BenchProblem ends it.
     """
+    facts = circumstances()
     try:
         with errors.status("starting") as status:
             result = measure(status.update)
@@ -45,7 +46,6 @@ def benchmark(
     if result.not_run:
         errors.print(f"Left out: {result.not_run}", markup=False)
     tables = result.tables()
-    facts = circumstances()
     if as_json:
         print(json.dumps({"circumstances": facts, **result.as_json()}))  # noqa: T201 - the output
     else:

@@ -18,7 +18,7 @@ from doveauth.resources import Gauge, read_resources
 from doveauth.stores.files import FileAccounts
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
-from relay.life.metrics import METRICS, MetricsServer
+from relay.life.metrics import METRICS, metrics_server
 from relay.life.service import Listeners, owner_of
 from relay.life.sockets import serve
 from relay.life.webserver import WebServer
@@ -41,11 +41,11 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
     terms = _terms(config, admissions)
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
     registrar = Registrar(FileAccounts(mailboxes, owner), terms)
-    servers: dict[str, DictServer | MetricsServer | WebServer] = {
-        LOOKUPS: WebServer(Lookups(registrar, owner).application()),
+    servers: dict[str, DictServer | WebServer] = {
+        LOOKUPS: WebServer(Lookups(registrar, owner).answer),
         LAST_LOGIN: DictServer(LastLoginHandler(registrar), serve),
-        NEW: WebServer(Onboarding(Offers(registrar, terms)).application()),
-        METRICS: MetricsServer(partial(generate_latest, registrar.figures.registry)),
+        NEW: WebServer(Onboarding(Offers(registrar, terms)).answer),
+        METRICS: metrics_server(partial(generate_latest, registrar.figures.registry)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     for server, listener in serving:

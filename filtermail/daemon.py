@@ -19,7 +19,7 @@ from filtermail.policy import (
 from filtermail.recipients import MailboxRecipients
 from filtermail.reinject import Pool
 from relay.config import Config
-from relay.life.metrics import METRICS, MetricsServer
+from relay.life.metrics import METRICS, metrics_server
 from relay.life.service import Listeners
 from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
@@ -53,7 +53,7 @@ async def run(
 
     smtp = Server(Rules(config.mail_domain, config.max_message_size), deliver_one)
     server = await serve(smtp.session, listeners["smtp"])
-    metrics = MetricsServer(gateway.figures.rendered)
+    metrics = metrics_server(gateway.figures.rendered)
     if METRICS in listeners:
         await metrics.start(listeners[METRICS])
     await shutdown.wait()

@@ -19,9 +19,10 @@ from metadata.push.queue import SqlitePushQueue
 from metadata.tokens.files import FileTokenStore
 from relay.config import Config
 from relay.dovecot.dictserver import DictServer
-from relay.life.metrics import METRICS, MetricsServer
+from relay.life.metrics import METRICS, metrics_server
 from relay.life.service import Listeners, owner_of
 from relay.life.sockets import serve
+from relay.life.webserver import WebServer
 from relay.mailbox.directory import Mailboxes
 
 SOCKET = "socket"
@@ -47,10 +48,10 @@ async def run(
         lambda: _connect(config.push_gateway, most), queue, tokens, figures, Settings(most=most)
     )
     deliveries = DeliveryHandler(tokens, queue, notifier.wake, nudger.soon)
-    servers: dict[str, DictServer | MetricsServer] = {
+    servers: dict[str, DictServer | WebServer] = {
         SOCKET: DictServer(MetadataHandler(config, tokens), serve),
         NOTIFY: DictServer(deliveries, serve),
-        METRICS: MetricsServer(
+        METRICS: metrics_server(
             partial(generate_latest, figures.registry), lambda: _count_backlog(queue, figures)
         ),
     }

@@ -38,6 +38,7 @@ STEADY_SECONDS = 10.0
 """A daemon that ran this long and then ends is started again without a longer wait."""
 
 Report = Callable[[str], None]
+Adapt = Callable[[Layout], None]
 
 
 class Sandbox:
@@ -50,8 +51,12 @@ class Sandbox:
         domain: str = DOMAIN,
         fixed_ports: bool = False,
         report: Report = lambda _text: None,
+        adapt: Adapt = lambda _layout: None,
     ) -> None:
-        """`fixed_ports` prefers known ports; `report` is called with each line of what happens."""
+        """`fixed_ports` prefers known ports; `report` is called with each line of what happens.
+
+        `adapt` may change the files once they are written, before anything starts.
+        """
         self.domain = domain
         self.daemons: dict[str, Daemon] = {}
         self.ports: dict[str, int] = {}
@@ -62,6 +67,7 @@ class Sandbox:
         self._lock: int | None = None
         self._fixed_ports = fixed_ports
         self._report = report
+        self._adapt = adapt
         self._guard = threading.RLock()
         self._held: set[str] = set()
         self._restarts = Restarts()
@@ -152,6 +158,7 @@ class Sandbox:
             self._report(f"the sandbox is in {self._place.root}: {self._place.reason}")
         self.ports = self._choose_ports()
         write_files(self.layout, self.domain, self.ports)
+        self._adapt(self.layout)
         self.user = daemons.interpreter_user()
         for spec in daemons.specs(self.layout, self.ports, self.user):
             spec.log.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A load of passdb questions over HTTP, as Dovecot's Lua asks them but on connections that stay."""
+"""A load of passdb questions over HTTP, as Dovecot's Lua asks them."""
 
 import asyncio
 import itertools

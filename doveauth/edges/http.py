@@ -12,21 +12,18 @@ authentication database".
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-from aiohttp import web
-
 from doveauth.registrar import NotNow, Registrar
 from doveauth.stores.protocol import Account
+from relay.life.webserver import Answer, Request
 from relay.log import unexpected
 from relay.owner import Owner
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 256 * 1024
-"""Octets; Dovecot's own limits on names and passwords, URL-encoded, come to less."""
 NOBODY = "no such user\n"
 """The Lua takes a 404 without this for a temporary failure."""
 
@@ -40,22 +37,27 @@ class Lookups:
         self._owner = owner
         self._warned = False
 
-    def application(self) -> web.Application:
-        """Return the application that answers Dovecot."""
-        result = web.Application(client_max_size=MAX_BODY)
-        for method, path, answer in (
-            ("POST", "/passdb", self._passdb),
-            ("POST", "/userdb", self._userdb),
-            ("GET", "/users", self._users),
-        ):
-            result.router.add_route(method, path, _temporary(answer))
-        result.router.add_route("*", "/{path:.*}", self._not_understood)
-        return result
+    async def answer(self, request: Request) -> Answer:
+        """Answer a question; 503 where that cannot be done now, and for whatever nobody foresaw."""
+        try:
+            match request.method, request.path:
+                case "POST", "/passdb":
+                    return await self._passdb(request)
+                case "POST", "/userdb":
+                    return await self._userdb(request)
+                case "GET", "/users":
+                    return await self._users()
+            return self._not_understood()
+        except NotNow as error:
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except Exception as error:  # noqa: BLE001 - one question's fault must not end the service
+            unexpected(log, "a lookup", error)
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "internal error")
 
-    async def _passdb(self, request: web.Request) -> web.Response:
-        form = await _form(request)
+    async def _passdb(self, request: Request) -> Answer:
+        form = _form(request)
         if not {"username", "password"} <= form.keys():
-            return await self._not_understood(request)
+            return self._not_understood()
         account = await self._registrar.login(
             form["username"], form["password"], form.get("remote") or None
         )
@@ -63,25 +65,25 @@ class Lookups:
             return _nobody()
         return _found(self._fields(account) | {"password": account.password_hash})
 
-    async def _userdb(self, request: web.Request) -> web.Response:
-        form = await _form(request)
+    async def _userdb(self, request: Request) -> Answer:
+        form = _form(request)
         if "username" not in form:
-            return await self._not_understood(request)
+            return self._not_understood()
         account = await self._registrar.find(form["username"])
         return _nobody() if account is None else _found(self._fields(account))
 
-    async def _users(self, _request: web.Request) -> web.Response:
+    async def _users(self) -> Answer:
         names = await self._registrar.names()
-        return web.Response(text="\n".join([*names, ""]))
+        return Answer(HTTPStatus.OK, "\n".join([*names, ""]))
 
-    async def _not_understood(self, _request: web.Request) -> web.Response:
+    def _not_understood(self) -> Answer:
         if not self._warned:
             self._warned = True
             log.warning(
                 "Dovecot asked a question that is not understood: is its doveauth.lua of this "
                 "version? (this is logged once)"
             )
-        return web.Response(status=HTTPStatus.BAD_REQUEST)
+        return Answer(HTTPStatus.BAD_REQUEST)
 
     def _fields(self, account: Account) -> dict[str, str | int]:
         return {
@@ -92,42 +94,21 @@ class Lookups:
         }
 
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
+def _form(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form; octets that are not UTF-8 survive as surrogates.
 
-
-def _temporary(handler: _Handler) -> _Handler:
-    """Answer 503 where `handler` cannot answer now, and for whatever nobody foresaw."""
-
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except NotNow as error:
-            return _unavailable(str(error))
-        except web.HTTPException:
-            raise  # the body is too large
-        except ConnectionResetError:
-            return _unavailable("nobody is there to read this")
-        except Exception as error:  # noqa: BLE001 - one question's fault must not end the service
-            unexpected(log, "a lookup", error)
-            return _unavailable("internal error")
-
-    return answer
-
-
-async def _form(request: web.Request) -> Mapping[str, str]:
-    """Return the fields of a form; octets that are not UTF-8 survive as surrogates."""
-    # aiohttp's own parser would refuse those: a password may be any octets.
-    body = (await request.read()).decode("ascii", "surrogateescape")
+    There are none in a body that is too large: Dovecot's own limits on names and passwords,
+    URL-encoded, come to less.
+    """
+    if request.too_large:
+        return {}
+    body = request.content.decode("ascii", "surrogateescape")
     return dict(parse_qsl(body, keep_blank_values=True, errors="surrogateescape"))
 
 
-def _found(fields: Mapping[str, str | int]) -> web.Response:
-    return web.Response(text="".join(f"{name}={value}\n" for name, value in fields.items()))
+def _found(fields: Mapping[str, str | int]) -> Answer:
+    return Answer(HTTPStatus.OK, "".join(f"{name}={value}\n" for name, value in fields.items()))
 
 
-def _nobody() -> web.Response:
-    return web.Response(status=HTTPStatus.NOT_FOUND, text=NOBODY)
-
-
-def _unavailable(reason: str) -> web.Response:
-    return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=reason)
+def _nobody() -> Answer:
+    return Answer(HTTPStatus.NOT_FOUND, NOBODY)

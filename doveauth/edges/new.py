@@ -5,20 +5,24 @@ that first login makes the account, so that nothing is on disk for clients that 
 refusal is in words for a person (`{"reason": …}`): clients show them as they are.
 """
 
+import json
 import logging
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import HTTP
 from http import HTTPStatus
-
-from aiohttp import web
+from urllib.parse import parse_qs
 
 from doveauth.offers import Offers, Refused
 from doveauth.policy import Refusal
 from doveauth.registrar import NotNow
+from relay.life.webserver import Answer, Request
 from relay.log import unexpected
 
 log = logging.getLogger(__name__)
 
 PATH = "/new"
-CLIENT_HEADER = "X-Real-IP"
+CLIENT_HEADER = "x-real-ip"
 """Where the web server puts the client's address. Nobody else reaches the socket."""
 MAX_BODY = 4096
 """Octets; an invitation needs few."""
@@ -54,24 +58,18 @@ class Onboarding:
     def __init__(self, offers: Offers) -> None:
         self._offers = offers
 
-    def application(self) -> web.Application:
-        """Return the application that answers the web server."""
-        result = web.Application(client_max_size=MAX_BODY)
-        result.router.add_post(PATH, self._answer)
-        return result
-
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request of the web server's."""
+        if (request.method, request.path) != ("POST", PATH):
+            return _refusal(HTTPStatus.NOT_FOUND, f"addresses are given at {PATH}, by POST")
         try:
-            token = await _token(request)
-            offer = await self._offers.offer(token, _client(request))
-            return web.json_response({"email": offer.address, "password": offer.password})
+            offer = await self._offers.offer(_token(request), _client(request))
+            return _json(HTTPStatus.OK, {"email": offer.address, "password": offer.password})
         except Refused as refused:
             status, words = _WORDS.get(refused.refusal, (HTTPStatus.SERVICE_UNAVAILABLE, _BUSY))
             return _refusal(status, words)
         except Malformed:
             return _refusal(HTTPStatus.BAD_REQUEST, _BAD_INVITATION)
-        except web.HTTPRequestEntityTooLarge:
-            return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _BAD_INVITATION)
         except NotNow:
             pass  # its reason has been logged
         except Exception as error:  # noqa: BLE001 - one request's fault must not end the service
@@ -79,20 +77,21 @@ class Onboarding:
         return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
 
 
-def _client(request: web.Request) -> str:
+def _client(request: Request) -> str:
     """Return the client's address; none, or more than one, is unreadable."""
-    given = request.headers.getall(CLIENT_HEADER, [])
+    given = request.header(CLIENT_HEADER)
     return given[0] if len(given) == 1 else ""
 
 
-async def _token(request: web.Request) -> str:
+def _token(request: Request) -> str:
     """Return the token in the query, a form or a JSON object; empty where there is none.
 
     Raises Malformed.
     """
     try:
-        given = request.query[FIELD] if FIELD in request.query else await _token_in_body(request)
-    except web.HTTPException:
+        query = parse_qs(request.query, keep_blank_values=True)
+        given = query[FIELD][0] if FIELD in query else _token_in_body(request)
+    except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 - a stranger's octets; parsers raise many things
         log.debug("a malformed body: %r", error)
@@ -104,14 +103,47 @@ async def _token(request: web.Request) -> str:
     return given
 
 
-async def _token_in_body(request: web.Request) -> object:
-    if not request.can_read_body:
-        return ""
-    if request.content_type == "application/json":
-        value = await request.json()
-        return value.get(FIELD) if isinstance(value, dict) else None
-    return (await request.post()).get(FIELD)
+def _token_in_body(request: Request) -> object:
+    kind = EmailMessage()
+    kind["Content-Type"] = ",".join(request.header("content-type")) or "application/octet-stream"
+    match kind.get_content_type():
+        case "application/json":
+            value = json.loads(_text(request, kind))
+            return value.get(FIELD) if isinstance(value, dict) else None
+        case "application/x-www-form-urlencoded":
+            fields = parse_qs(_text(request, kind), keep_blank_values=True, errors="strict")
+            return fields.get(FIELD, [None])[0]
+        case "multipart/form-data":
+            return _token_in_parts(request, kind)
+    return None
 
 
-def _refusal(status: HTTPStatus, reason: str) -> web.Response:
-    return web.json_response({"reason": reason}, status=status)
+def _text(request: Request, kind: EmailMessage) -> str:
+    return _body(request).decode(kind.get_content_charset("utf-8"))
+
+
+def _body(request: Request) -> bytes:
+    if request.octets > MAX_BODY:
+        raise Malformed
+    return bytes(request.content)
+
+
+def _token_in_parts(request: Request, kind: EmailMessage) -> object:
+    """Return the field out of a multipart form (RFC 7578); raises Malformed."""
+    head = f"Content-Type: {kind['Content-Type']}\r\n\r\n".encode()
+    form = BytesParser(policy=HTTP).parsebytes(head + _body(request))
+    parts = list(form.iter_parts())
+    if form.defects or not parts:
+        raise Malformed
+    names = [part.get_param("name", header="content-disposition") for part in parts]
+    if None in names:
+        raise Malformed
+    return parts[names.index(FIELD)].get_content().rstrip("\n") if FIELD in names else None
+
+
+def _refusal(status: HTTPStatus, reason: str) -> Answer:
+    return _json(status, {"reason": reason})
+
+
+def _json(status: HTTPStatus, value: object) -> Answer:
+    return Answer(status, json.dumps(value), "application/json; charset=utf-8")

@@ -234,6 +234,13 @@ def test_a_doveauth_that_is_away_is_a_temporary_failure(relay: Relay) -> None:
         assert relay.login(NAME, PASSWORD) == "ok"
 
 
+def test_a_doveauth_that_was_restarted_is_asked_on_a_new_connection(relay: Relay) -> None:
+    for _ in range(3):
+        with relay.doveauth():
+            assert relay.login(NAME, PASSWORD) == "ok"
+            assert relay.doveadm("user", NAME).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_crowd_that_waits_for_a_doveauth_without_a_turn_is_let_in(relay: Relay) -> None:
     names = [f"crowd{number:04}@example.org" for number in range(20)]

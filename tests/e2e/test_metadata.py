@@ -106,3 +106,17 @@ def test_a_delivery_does_not_need_the_metadata_service(sandbox: Sandbox, login: 
         wait_for_ids(sandbox, login, ["delivered-all-the-same"])
     finally:
         sandbox.restart("metadata")
+
+
+def test_no_code_is_loaded_from_a_mailbox(sandbox: Sandbox, login: Login) -> None:
+    """Deliveries run with the mailbox as working directory, where Lua looks for modules too."""
+    token = _token()
+    with Imap(sandbox.ports, login) as imap:
+        imap.set_metadata("INBOX", DEVICE_TOKEN, token)
+    planted = sandbox.layout.mail / login.address / "socket"
+    planted.mkdir()
+    (planted / "unix.lua").write_text("error('loaded')\n")
+    planted.chmod(0o755)
+    other = fresh_login(sandbox.domain)
+    send(sandbox, other, [login.address], encrypted(other, "with-a-plant"))
+    arrivals.wait_for_token(sandbox.ports["gateway"], token)

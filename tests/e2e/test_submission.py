@@ -176,3 +176,21 @@ def test_an_imap_client_finds_what_it_looks_for(sandbox: Sandbox, login: Login) 
         assert capability in capabilities
     assert b"COMPRESS=DEFLATE" not in capabilities  # it keeps sessions from hibernating
     assert b"STORAGE 0 512000" in str(quota).encode()
+
+
+def test_a_connection_that_dovecot_has_closed_defers_nothing(
+    sandbox: Sandbox, login: Login
+) -> None:
+    """Postfix keeps its LMTP connection for two seconds after a delivery."""
+    register(sandbox, login)
+    log = sandbox.layout.logs / "postfix.log"
+    before = log.read_text().count("status=deferred")
+    with Smtp(sandbox.ports, login) as smtp:
+        for number in range(1, 4):
+            letter = encrypted(login, f"message-{number}")
+            code, text = smtp.transact(login.address, [login.address], letter)
+            assert code == 250, text
+            wait_for_ids(sandbox, login, [f"message-{n + 1}" for n in range(number)])
+            sandbox.kill("dovecot")
+            sandbox.restart("dovecot")
+    assert log.read_text().count("status=deferred") == before

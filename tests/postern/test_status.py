@@ -21,7 +21,7 @@ from postern.options import RECORD
 from postern.status import parts, reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
-from relay.life.metrics import MetricsServer
+from relay.life.metrics import metrics_server
 from relay.life.sockets import open_unix
 from sandbox.certificate import ensure_certificate
 from tests.postern.commandline import Done, postern
@@ -51,7 +51,7 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
     ready = threading.Event()
 
     async def serve() -> None:
-        server = MetricsServer(partial(generate_latest, registry))
+        server = metrics_server(partial(generate_latest, registry))
         await server.start(open_unix(path))
         ready.set()
         await ended.wait()

@@ -3,8 +3,8 @@
 -- is a temporary failure: no client is told that a right password is wrong.
 --
 -- The connection is made here, not by Dovecot's HTTP client, which knows unix sockets from 2.4 on
--- only. A connection serves one question. Each auth worker has this file loaded and answers one
--- question at a time.
+-- only. Each auth worker has this file loaded, answers one question at a time, and keeps its
+-- connection for the next one.
 
 local unix = require("socket.unix") -- Debian's package lua-socket
 
@@ -34,38 +34,65 @@ end
 local function answer(connection)
   local status = checked(connection:receive("*l")):match("^HTTP/1%.[01] (%d%d%d)")
   local length
+  local closes = false
   repeat
-    local line = checked(connection:receive("*l"))
-    length = line:lower():match("^content%-length:%s*(%d+)%s*$") or length
+    local line = checked(connection:receive("*l")):lower()
+    length = line:match("^content%-length:%s*(%d+)%s*$") or length
+    closes = closes or line:match("^connection:%s*close%s*$") ~= nil
   until line == ""
   if not status or not length then
     error("doveauth's answer is not HTTP", 0)
   end
   length = tonumber(length)
   -- To read nothing from a connection that was closed is an error to luasocket.
-  return tonumber(status), length == 0 and "" or checked(connection:receive(length))
+  return closes, tonumber(status), length == 0 and "" or checked(connection:receive(length))
 end
+
+local function connect()
+  local connection = checked(unix())
+  connection:settimeout(PATIENCE, "t")
+  local ok, reason = connection:connect(SOCKET)
+  if not ok then
+    connection:close()
+    checked(nil, reason)
+  end
+  return connection
+end
+
+local function exchange(connection, question)
+  connection:settimeout(PATIENCE, "t")
+  checked(connection:send(question))
+  return answer(connection)
+end
+
+local kept
 
 local function ask(method, path, fields)
   local body = fields and form(fields) or ""
-  local connection = checked(unix())
-  connection:settimeout(PATIENCE, "t")
-  local ok, status, text = pcall(function()
-    checked(connection:connect(SOCKET))
-    checked(connection:send(table.concat({
-      method .. " " .. path .. " HTTP/1.1",
-      "Host: doveauth",
-      "Connection: close",
-      "Content-Type: application/x-www-form-urlencoded",
-      "Content-Length: " .. #body,
-      "",
-      body,
-    }, "\r\n")))
-    return answer(connection)
-  end)
-  connection:close()
+  local question = table.concat({
+    method .. " " .. path .. " HTTP/1.1",
+    "Host: doveauth",
+    "Content-Type: application/x-www-form-urlencoded",
+    "Content-Length: " .. #body,
+    "",
+    body,
+  }, "\r\n")
+  local connection, before = kept or connect(), kept
+  kept = nil
+  local ok, closes, status, text = pcall(exchange, connection, question)
+  if not ok and before and not closes:find("timeout", 1, true) then
+    -- doveauth closes connections that are idle, or ends. To ask the same twice does no harm.
+    connection:close()
+    connection = connect()
+    ok, closes, status, text = pcall(exchange, connection, question)
+  end
+  if ok and not closes then
+    kept = connection
+  else
+    connection:close()
+  end
   if not ok then
-    error(status, 0)
+    error(closes, 0)
   end
   return status, text
 end

@@ -47,7 +47,7 @@ def store() -> Unforeseen:
 @pytest.fixture
 async def dovecot(socket_dir: Path, store: Unforeseen) -> AsyncIterator[aiohttp.ClientSession]:
     async with registrar(terms(), store) as accounts:
-        server = WebServer(Lookups(accounts, Owner(8, 9)).application())
+        server = WebServer(Lookups(accounts, Owner(8, 9)).answer)
         await server.start(open_unix(socket_dir / "lookups"))
         connector = aiohttp.UnixConnector(str(socket_dir / "lookups"))
         async with aiohttp.ClientSession("http://doveauth", connector=connector) as session:

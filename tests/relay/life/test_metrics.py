@@ -10,9 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.exposition import generate_latest
 
-from relay.life import metrics
-from relay.life.metrics import PATH, MetricsServer
+from relay.life import webserver
+from relay.life.metrics import PATH, metrics_server
 from relay.life.sockets import open_unix
+from relay.life.webserver import WebServer
 from tests.relay.life.test_webserver import get
 
 
@@ -24,7 +25,7 @@ def registry() -> CollectorRegistry:
 
 
 @contextlib.asynccontextmanager
-async def serving(server: MetricsServer, path: Path) -> AsyncIterator[None]:
+async def serving(server: WebServer, path: Path) -> AsyncIterator[None]:
     await server.start(open_unix(path))
     yield
     await server.stop()
@@ -49,7 +50,7 @@ async def test_figures_are_refreshed_and_served(
         refreshed.append(1)
 
     async with serving(
-        MetricsServer(partial(generate_latest, registry), refresh), socket_dir / "s"
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
     ):
         status, text = await get(socket_dir / "s", PATH)
         assert (status, "things_total 3.0" in text) == (200, True)
@@ -64,37 +65,17 @@ async def test_a_refresh_that_fails_is_no_figures_for_now(
         raise RuntimeError("secret")
 
     async with serving(
-        MetricsServer(partial(generate_latest, registry), refresh), socket_dir / "s"
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
     ):
         assert (await get(socket_dir / "s", PATH))[0] == 503
-
-
-@pytest.mark.parametrize(
-    ("request_", "answer"),
-    [
-        (b"GET /metrics HTTP/1.0\r\n\r\n", b"HTTP/1.1 200"),
-        (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 200"),
-        (b"POST /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 404"),
-        (b"GET\r\n\r\n", b"HTTP/1.1 404"),
-        (b"\r\n\r\n", b"HTTP/1.1 404"),
-        (b"x" * 10_000, b""),
-    ],
-)
-async def test_one_answer_per_connection(
-    registry: CollectorRegistry, socket_dir: Path, request_: bytes, answer: bytes
-) -> None:
-    async with serving(MetricsServer(partial(generate_latest, registry)), socket_dir / "s"):
-        found = await ask(socket_dir / "s", request_)
-    assert found.startswith(answer)
-    assert found.count(b"HTTP/1.1") == bool(answer)
 
 
 async def test_a_client_that_asks_nothing_is_left(
     registry: CollectorRegistry, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(webserver, "PATIENCE_SECONDS", 0.1)
     async with (
-        serving(MetricsServer(partial(generate_latest, registry)), socket_dir / "s"),
+        serving(metrics_server(partial(generate_latest, registry)), socket_dir / "s"),
         asyncio.timeout(5),
     ):
         assert await ask(socket_dir / "s", b"GET /metrics") == b""
@@ -110,7 +91,7 @@ async def test_a_request_under_way_is_answered_at_the_stop(
         await asyncio.sleep(0.1)
 
     async with serving(
-        MetricsServer(partial(generate_latest, registry), refresh), socket_dir / "s"
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
     ):
         asking = asyncio.ensure_future(get(socket_dir / "s", PATH))
         await begun.wait()
