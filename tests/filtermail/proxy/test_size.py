@@ -57,8 +57,8 @@ async def test_commands_in_a_message_that_is_too_big_are_not_executed(
 
 async def test_a_header_block_that_is_too_big(client: Client, reinject: Reinject) -> None:
     padding = b"Chat-Padding: " + b"x" * 900 + b"\r\n"
-    assert (await submit(client, message(headers=padding * 300 + HEADERS))).code == 554
-    assert (await submit(client, message(headers=padding * 200 + HEADERS))).code == 250
+    assert (await submit(client, message(headers=padding * 150 + HEADERS))).code == 554
+    assert (await submit(client, message(headers=padding * 100 + HEADERS))).code == 250
 
 
 @pytest.mark.parametrize(
