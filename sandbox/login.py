@@ -20,15 +20,15 @@ class Login:
     address: str
     password: str
 
-    def link(self, ports: dict[str, int]) -> str:
+    def link(self, ports: dict[str, int], *, host: str = LOOPBACK) -> str:
         """The link that configures a client by itself, ports and certificate check included."""
         options = {
             "p": self.password,
             "v": "1",
-            "ih": LOOPBACK,
+            "ih": host,
             "ip": ports["imaps"],
             "is": "ssl",
-            "sh": LOOPBACK,
+            "sh": host,
             "sp": ports["smtps"],
             "ss": "ssl",
             "ic": ACCEPT_SELF_SIGNED,
