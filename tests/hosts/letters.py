@@ -3,7 +3,9 @@
 import re
 import smtplib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from sandbox import letters
 from sandbox.clients import SECONDS
@@ -84,3 +86,21 @@ def together(*jobs: Callable[[], object]) -> list[BaseException]:
     for thread in threads:
         thread.join()
     return raised
+
+
+@contextmanager
+def every(seconds: float, step: Callable[[], object]) -> Iterator[None]:
+    """Take a step every so often, beside the block."""
+    stop = threading.Event()
+
+    def go() -> None:
+        while not stop.wait(seconds):
+            step()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(go)
+        try:
+            yield
+        finally:
+            stop.set()
+            running.result(60)

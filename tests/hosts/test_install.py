@@ -2,10 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event
 
 import pytest
 
@@ -13,6 +11,7 @@ from postern.host.install.apply import JOURNAL
 from sandbox import letters
 from tests.hosts.checkout import CHECKOUT, WHEELS, install
 from tests.hosts.host import Host
+from tests.hosts.letters import every
 from tests.hosts.relay import CONFIG, DOMAIN, SERVICES, Relay
 
 IDLE_RUN_SECONDS = 20
@@ -187,21 +186,3 @@ def test_an_update_refuses_nobody(relay: Relay) -> None:
         assert imap.wait_for_messages(len(outcomes)) == len(outcomes)
     for service in SERVICES:
         assert relay.host.run("systemctl", "is-active", service).strip() == "active"
-
-
-@contextmanager
-def every(seconds: float, step: Callable[[], None]) -> Iterator[None]:
-    """Take a step every so often, beside the block."""
-    stop = Event()
-
-    def go() -> None:
-        while not stop.wait(seconds):
-            step()
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(go)
-        try:
-            yield
-        finally:
-            stop.set()
-            running.result(60)

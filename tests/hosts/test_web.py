@@ -3,8 +3,6 @@
 import http.client
 import imaplib
 import json
-import smtplib
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -15,65 +13,31 @@ import pytest
 from sandbox.clients import SECONDS
 from sandbox.letters import encrypted
 from sandbox.login import Login
-from sandbox.probes import client_context
+from tests.hosts.https import HttpsImap, HttpsSmtp, connected
 from tests.hosts.letters import account, wait_for_ids
 from tests.hosts.relay import CONFIG, DOMAIN, Relay
 from tests.support import poll
 
-HTTPS = 443
 CLIENTS = ("192.0.2.1", "192.0.2.2")
 """Addresses that this machine has besides its own, for clients of two networks."""
 ALLOWED = 2
 """New accounts per network and hour, where a test says so."""
 
 
-def _connected(relay: Relay, alpn: list[str], source: str = "") -> ssl.SSLSocket:
-    """A TLS connection to port 443 that offers these protocols."""
-    context = client_context()
-    if alpn:
-        context.set_alpn_protocols(alpn)
-    plain = socket.create_connection(
-        (relay.address, HTTPS), timeout=SECONDS, source_address=(source, 0)
-    )
-    return context.wrap_socket(plain, server_hostname=DOMAIN)
-
-
-class _Imap(imaplib.IMAP4):
-    """IMAP over a connection that is there."""
-
-    def __init__(self, connection: ssl.SSLSocket) -> None:
-        self._connection = connection
-        super().__init__(DOMAIN)
-
-    def _create_socket(self, _timeout: float | None) -> socket.socket:
-        return self._connection
-
-
-class _Smtp(smtplib.SMTP):
-    """SMTP over a connection that is there."""
-
-    def __init__(self, connection: ssl.SSLSocket) -> None:
-        self._connection = connection
-        super().__init__(DOMAIN, timeout=SECONDS)
-
-    def _get_socket(self, *_: object) -> socket.socket:
-        return self._connection
-
-
 def _log_in_by_imap(relay: Relay, login: Login, source: str) -> None:
-    with _Imap(_connected(relay, ["imap"], source)) as imap:
+    with HttpsImap(connected(relay, ["imap"], source)) as imap:
         imap.login(login.address, login.password)
 
 
 def _log_in_by_smtp(relay: Relay, login: Login, source: str) -> None:
-    with _Smtp(_connected(relay, ["smtp"], source)) as smtp:
+    with HttpsSmtp(connected(relay, ["smtp"], source)) as smtp:
         smtp.login(login.address, login.password)
 
 
 def _get(relay: Relay, path: str, *, method: str = "GET", source: str = "", alpn: str = "") -> str:
     """The body of an answer over HTTPS, with its status before it."""
     connection = http.client.HTTPConnection(DOMAIN)
-    connection.sock = _connected(relay, [alpn] if alpn else [], source)
+    connection.sock = connected(relay, [alpn] if alpn else [], source)
     connection.request(method, path)
     response = connection.getresponse()
     text = f"{response.status} {response.read().decode()}"
@@ -83,11 +47,11 @@ def _get(relay: Relay, path: str, *, method: str = "GET", source: str = "", alpn
 
 def test_a_message_goes_through_port_443(relay: Relay) -> None:
     alice, bob = account(relay), account(relay)
-    with _Smtp(_connected(relay, ["smtp"])) as smtp:
+    with HttpsSmtp(connected(relay, ["smtp"])) as smtp:
         smtp.login(alice.address, alice.password)
         smtp.sendmail(alice.address, [bob.address], encrypted(alice.address, "by-443"))
     wait_for_ids(relay, bob, ["by-443"])
-    with _Imap(_connected(relay, ["imap"])) as imap:
+    with HttpsImap(connected(relay, ["imap"])) as imap:
         imap.login(bob.address, bob.password)
         assert imap.select("INBOX")[1] == [b"1"]
 
@@ -98,13 +62,13 @@ def test_without_mail_in_its_greeting_a_client_gets_pages(relay: Relay, alpn: st
 
 
 def test_a_browser_gets_http2(relay: Relay) -> None:
-    with _connected(relay, ["h2", "http/1.1"]) as connection:
+    with connected(relay, ["h2", "http/1.1"]) as connection:
         assert connection.selected_alpn_protocol() == "h2"
 
 
 def test_a_protocol_that_nobody_serves_is_refused(relay: Relay) -> None:
     with pytest.raises(ssl.SSLError, match="no application protocol"):
-        _connected(relay, ["xmpp-client"])
+        connected(relay, ["xmpp-client"])
 
 
 def test_port_80_leads_to_https_but_for_challenges(relay: Relay) -> None:
@@ -151,7 +115,7 @@ def test_nginx_is_there_again_after_a_crash(relay: Relay) -> None:
 def test_an_error_names_a_client_in_memory_only(relay: Relay) -> None:
     relay.host.systemctl("stop", "dovecot.socket", "dovecot.service")
     with pytest.raises(OSError):  # noqa: PT011 - reset, or an end in the middle of the greeting
-        _connected(relay, ["imap"])
+        connected(relay, ["imap"])
     relay.host.systemctl("start", "dovecot.socket", "dovecot.service")
     client = f"client: {relay.host.network.here}"
     assert client not in relay.host.journal()
