@@ -4,6 +4,8 @@ import asyncio
 import time
 from functools import partial
 
+from prometheus_client.exposition import generate_latest
+
 from doveauth.edges.dict import LastLoginHandler
 from doveauth.edges.http import Lookups
 from doveauth.edges.new import Onboarding
@@ -43,7 +45,7 @@ async def run(listeners: Listeners, config: Config, shutdown: asyncio.Event) -> 
         LOOKUPS: WebServer(Lookups(registrar, owner).answer),
         LAST_LOGIN: DictServer(LastLoginHandler(registrar), serve),
         NEW: WebServer(Onboarding(Offers(registrar, terms)).answer),
-        METRICS: metrics_server(registrar.figures.registry),
+        METRICS: metrics_server(partial(generate_latest, registrar.figures.registry)),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
     for server, listener in serving:

@@ -98,8 +98,13 @@ class Offers:
     def _random(self) -> tuple[Address, str]:
         rules = self._terms.rules
         length = min(max(LOCAL_LENGTH, rules.username_min_length), rules.username_max_length)
-        address = Address(_text(_LOCAL, length), self._terms.domain)
-        return address, _text(_PASSWORD, max(PASSWORD_LENGTH, rules.password_min_length))
+        local, password = random_login(length, max(PASSWORD_LENGTH, rules.password_min_length))
+        return Address(local, self._terms.domain), password
+
+
+def random_login(local: int = LOCAL_LENGTH, password: int = PASSWORD_LENGTH) -> tuple[str, str]:
+    """Return a random local part and password of so many characters."""
+    return _text(_LOCAL, local), _text(_PASSWORD, password)
 
 
 def _text(alphabet: str, length: int) -> str:

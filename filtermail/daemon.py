@@ -6,11 +6,19 @@ import time
 from collections.abc import Sequence
 
 from filtermail.deliver import Gateway, deliver
+from filtermail.figures import Figures
 from filtermail.gate.grammar import Direction
-from filtermail.policy import Incoming, Outgoing, Policy
+from filtermail.policy import (
+    OPERATOR_BURST,
+    OPERATOR_PER_MINUTE,
+    Incoming,
+    Outgoing,
+    Policy,
+)
 from filtermail.recipients import MailboxRecipients
 from filtermail.reinject import Pool
 from relay.config import Config
+from relay.life.metrics import METRICS, metrics_server
 from relay.life.service import Listeners
 from relay.life.sockets import serve
 from relay.mailbox.directory import Mailboxes
@@ -29,7 +37,10 @@ DRAIN_SECONDS = 50.0
 async def run(
     direction: Direction, listeners: Listeners, config: Config, shutdown: asyncio.Event
 ) -> None:
-    """Serve the listener `smtp` until `shutdown`; messages under way are finished first."""
+    """Serve `smtp`, and figures where their listener is, until `shutdown`.
+
+    Messages under way are finished first.
+    """
     gateway = _gateway(direction, config)
 
     async def deliver_one(source: Source, transaction: Transaction) -> Sequence[Reply]:
@@ -37,15 +48,19 @@ async def run(
 
     smtp = Server(Rules(config.mail_domain, config.max_message_size), deliver_one)
     server = await serve(smtp.session, listeners["smtp"])
+    metrics = metrics_server(gateway.figures.rendered)
+    if METRICS in listeners:
+        await metrics.start(listeners[METRICS])
     await shutdown.wait()
     server.close()
     await smtp.drain(DRAIN_SECONDS)
+    await metrics.stop()
     gateway.pool.close()
 
 
 def _gateway(direction: Direction, config: Config) -> Gateway:
     pool = Pool(_connect(direction, config), config.mail_domain, time.monotonic)
-    return Gateway(_policy(direction, config), pool, config.max_message_size)
+    return Gateway(_policy(direction, config), pool, config.max_message_size, Figures())
 
 
 def _connect(direction: Direction, config: Config) -> Connect:
@@ -63,4 +78,6 @@ def _policy(direction: Direction, config: Config) -> Policy:
         limiter = RateLimiter(config.max_user_send_per_minute, config.max_user_send_burst_size)
         return Outgoing(config.mail_domain, LocalLimiter(limiter, time.monotonic))
     mailboxes = Mailboxes(config.mailboxes_dir, config.mail_domain)
-    return Incoming(config.mail_domain, MailboxRecipients(mailboxes))
+    recipients = MailboxRecipients(mailboxes, operator=config.operator_address is not None)
+    operator = LocalLimiter(RateLimiter(OPERATOR_PER_MINUTE, OPERATOR_BURST), time.monotonic)
+    return Incoming(config.mail_domain, recipients, operator)

@@ -11,6 +11,7 @@ message has come whole before anything is opened, so that a refused one opens no
 import logging
 from typing import NamedTuple, Protocol
 
+from filtermail.figures import Figures
 from filtermail.gate.message import Message
 from filtermail.gate.verdict import Refusal
 from filtermail.policy import Passage, Policy
@@ -42,6 +43,7 @@ class Gateway(NamedTuple):
     policy: Policy
     pool: Pool
     max_size: int
+    figures: Figures
 
 
 async def deliver(source: Source, transaction: Transaction, gateway: Gateway) -> Reply:
@@ -51,18 +53,25 @@ async def deliver(source: Source, transaction: Transaction, gateway: Gateway) ->
     """
     message = Message(gateway.max_size)
     try:
-        return await _deliver(message, source, transaction, gateway)
+        reply = await _deliver(message, source, transaction, gateway)
     except Refusal as refusal:
         reply, why = refusal.reply, f"refused: {refusal}"
+        gateway.figures.refused(reply.code)
     except Refused as refused:
         code = refused.reply.code
         reply = UNAVAILABLE if code in CONNECTION_FAULTS else refused.reply
         why = f"the reinject service refused it with {code}"
+        gateway.figures.answered(reply)
     except Unavailable as error:
+        gateway.figures.put_off()
         return _later(message, f"the reinject service failed: {error}")
     except OSError as error:
+        gateway.figures.put_off()
         # Its own text has the path, and that the address.
         return _later(message, f"the mailboxes cannot be read: {error.strerror}")
+    else:
+        gateway.figures.answered(reply)
+        return reply
     log.info("a message of %s: %s", _magnitude(message.size), why)
     return reply
 

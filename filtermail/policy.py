@@ -19,6 +19,13 @@ from relay.ratelimit import Limiter
 from relay.smtp.commands import Transaction
 
 TOO_MANY = Refusal(450, "4.7.1 Too many messages from you, try again later")
+TOO_MANY_FOR_OPERATOR = Refusal(450, "4.7.1 Too many messages to the operator, try again later")
+CLEARTEXT = (Wish.ANYTHING, Wish.OPERATOR, Wish.NOTHING)
+"""What all recipients of a message in cleartext must say."""
+OPERATOR_PER_MINUTE, OPERATOR_BURST = 1, 20
+"""Messages in cleartext to the operator from the whole world: room for people, not for a flood."""
+OPERATOR_MAX_SIZE = 1 << 20
+"""Octets of a message in cleartext to the operator, its header not counted."""
 
 
 class Passage(NamedTuple):
@@ -78,9 +85,10 @@ class Outgoing:
 class Incoming:
     """What others send to this relay's users."""
 
-    def __init__(self, domain: str, recipients: Recipients) -> None:
+    def __init__(self, domain: str, recipients: Recipients, operator: Limiter) -> None:
         self._domain = domain
         self._recipients = recipients
+        self._operator = operator
 
     async def judge(self, header: bytes, transaction: Transaction) -> Passage:
         """As `Policy` says.
@@ -96,8 +104,15 @@ class Incoming:
         kept = [wish is not Wish.NOTHING for wish in wishes]
         if not any(kept):
             raise Refusal(550, "5.1.1 There is no such address here")
-        cleartext = all(wish in (Wish.ANYTHING, Wish.NOTHING) for wish in wishes)
-        body = Everything() if cleartext else open_gate(headers, envelope, Direction.INCOMING)
+        body: Body
+        if not all(wish in CLEARTEXT for wish in wishes):
+            body = open_gate(headers, envelope, Direction.INCOMING)
+        elif Wish.OPERATOR not in wishes:
+            body = Everything()
+        elif await self._operator.allow("operator"):
+            body = Everything(OPERATOR_MAX_SIZE)
+        else:
+            raise TOO_MANY_FOR_OPERATOR
         # A bounce would go to whoever is named as the sender, and the author is not.
         sender = transaction.sender.text if envelope.sender == writer else ""
         paths = zip(transaction.recipients, kept, strict=True)

@@ -15,7 +15,12 @@ class Wish(Enum):
     NOTHING = "there is no such mailbox, or it is blocked"
     ENCRYPTED = "encrypted mail"
     ANYTHING = "cleartext as well"
+    OPERATOR = "the operator's mail, cleartext as well, within limits"
     ELSEWHERE = "the address is of another domain: Postfix decides"
+
+
+ROLES = frozenset(("postmaster", "abuse"))
+"""Names that reach the operator: everybody must be able to (RFC 5321, 4.5.1; RFC 2142)."""
 
 
 class Recipients(Protocol):
@@ -26,10 +31,14 @@ class Recipients(Protocol):
 
 
 class MailboxRecipients:
-    """Asks the mailbox directories, in a thread: a disk may be slow."""
+    """Asks the mailbox directories, in a thread: a disk may be slow.
 
-    def __init__(self, mailboxes: Mailboxes) -> None:
+    With `operator`, Postfix passes on what comes for `ROLES`, which have no mailboxes.
+    """
+
+    def __init__(self, mailboxes: Mailboxes, *, operator: bool = False) -> None:
         self._mailboxes = mailboxes
+        self._roles = ROLES if operator else frozenset()
 
     async def wishes(self, addresses: Sequence[Address]) -> list[Wish]:
         """As `Recipients` says."""
@@ -47,6 +56,8 @@ class MailboxRecipients:
             return Wish.NOTHING
         if mailbox is None:
             return Wish.ELSEWHERE
+        if address.local in self._roles:
+            return Wish.OPERATOR
         if not mailbox.exists():
             return Wish.NOTHING
         return Wish.ANYTHING if mailbox.accepts_cleartext() else Wish.ENCRYPTED

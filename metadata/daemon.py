@@ -1,13 +1,16 @@
 """The metadata service: two dict servers and a notifier over one queue."""
 
 import asyncio
-import contextlib
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from prometheus_client.exposition import generate_latest
+
 from metadata.deliveries import DeliveryHandler
 from metadata.handler import MetadataHandler
+from metadata.notes import Notes
 from metadata.nudge import Nudger
 from metadata.push.figures import PushFigures
 from metadata.push.notifier import Notifier, Settings
@@ -44,22 +47,26 @@ async def run(
     notifier = Notifier(
         lambda: _connect(config.push_gateway, most), queue, tokens, figures, Settings(most=most)
     )
+    deliveries = DeliveryHandler(tokens, queue, notifier.wake, nudger.soon)
     servers: dict[str, DictServer | WebServer] = {
         SOCKET: DictServer(MetadataHandler(config, tokens), serve),
-        NOTIFY: DictServer(DeliveryHandler(tokens, queue, notifier.wake, nudger.soon), serve),
-        METRICS: metrics_server(figures.registry, lambda: _count_backlog(queue, figures)),
+        NOTIFY: DictServer(deliveries, serve),
+        METRICS: metrics_server(
+            partial(generate_latest, figures.registry), lambda: _count_backlog(queue, figures)
+        ),
     }
     serving = [(servers[name], listener) for name, listener in listeners.items()]
-    delivering = asyncio.ensure_future(notifier.run())
+    notes = Notes(config.mailboxes_dir, deliveries.owe_pushes)
+    tasks = [asyncio.ensure_future(each) for each in (notifier.run(), notes.watch())]
     try:
         for server, listener in serving:
             await server.start(listener)
         await shutdown.wait()
         await asyncio.gather(*(server.stop() for server, _ in serving))
     finally:
-        delivering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await delivering
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await queue.close()
         await tokens.close()
         nudger.close()

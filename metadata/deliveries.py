@@ -50,9 +50,10 @@ class DeliveryHandler:
             raise DictFailure("only deliveries are reported here")
         self._nudge(user)
         if Private.MESSAGE_NEW in reported:
-            await self._owe_pushes(user)
+            await self.owe_pushes(user)
 
-    async def _owe_pushes(self, user: str) -> None:
+    async def owe_pushes(self, user: str) -> None:
+        """Owe pushes for a message to `user`, durably; raises DictFailure."""
         now = self._clock()
         with failures():
             tokens = await self._tokens.valid(user, int(now))

@@ -13,11 +13,14 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = {
+    "install": "Make this host a relay, or update it.",
     "status": "Is it well? Ask every daemon, Postfix and Dovecot.",
     "users": "List accounts; show, block or delete one.",
     "invite": "Invitations, for a relay with `registration = invite`.",
     "expire": "Delete old messages, inactive accounts, and what is over quota.",
     "report": "How the relay is used, in numbers that name nobody.",
+    "dns": "Print the DNS records that the relay needs; check them.",
+    "dkim": "The keys that sign outgoing mail: show and rotate them.",
     "explain": "Explain why a message passes the filter or is refused.",
 }
 """Each command is `app` in `postern.commands.NAME`; the text is its line in `postern --help`."""

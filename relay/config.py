@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import iniconfig
 
-from relay.address import InvalidAddress, parse_domain
+from relay.address import Address, InvalidAddress, parse_domain
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,13 @@ def _mail_domain(text: str) -> str:
     return domain
 
 
+def _address(text: str) -> str:
+    Address.parse(text)
+    if not text.isascii() or '"' in text:
+        raise ValueError(text)
+    return text
+
+
 def _one_of(*choices: str) -> Kind:
     def parse(text: str) -> str:
         if text not in choices:
@@ -121,6 +128,7 @@ _SWITCH = Kind(_switch, "true or false")
 _TEXT = Kind(str, "any text")
 _PATH = Kind(_path, "an absolute path")
 _URL = Kind(_url, "an http:// or https:// URL")
+_ADDRESS = Kind(_address, "a mail address such as operator@example.org")
 _DOMAIN = Kind(_mail_domain, "a host name or an address literal such as [192.0.2.1]")
 
 Count = Annotated[int, _COUNT]
@@ -174,6 +182,7 @@ class Config:
     passdb_path: Annotated[Path | None, _optional(_PATH)] = None
 
     # Postern's own.
+    operator_address: Annotated[str | None, _optional(_ADDRESS)] = None
     push_gateway: Annotated[str, _URL] = "https://notifications.delta.chat/notify"
     mailboxes_user: Annotated[str, Kind(str, "a user of this system")] = "vmail"
     nocreate_path: Annotated[Path, _PATH] = Path("/etc/chatmail-nocreate")

@@ -52,7 +52,8 @@ def specs(layout: Layout, ports: Mapping[str, int], user: str | None) -> list[Sp
 
     def filtermail(direction: str) -> Spec:
         port = ports[name := f"filtermail@{direction}"]
-        arguments = ("filtermail", direction, *config)
+        figures = ("--metrics-socket", str(layout.metrics_socket(name)))
+        arguments = ("filtermail", direction, *config, *figures)
         return ours(name, arguments, f"{LOOPBACK}:{port}", greets(port, b"220 "))
 
     def unix(name: str, arguments: tuple[str, ...], *paths: Path) -> Spec:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from aiohttp import web
 
-KEPT = 10_000
+KEPT = 100_000
 """Arrivals that are remembered; older ones are only counted."""
 
 

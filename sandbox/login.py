@@ -1,17 +1,14 @@
 """Logins for a sandbox: a fresh address, and the `dclogin:` link that Delta Chat scans."""
 
 import json
-import secrets
-import string
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from doveauth.offers import random_login
 from sandbox.ports import LOOPBACK
 from sandbox.problem import SandboxProblem
 
-ADDRESS_LENGTH = 9
-PASSWORD_LENGTH = 22
 ACCEPT_SELF_SIGNED = "3"
 """The `ic` of a link: any certificate will do."""
 
@@ -40,9 +37,9 @@ class Login:
 
 
 def fresh_login(domain: str) -> Login:
-    """A random login, as clients make them up."""
-    name = _random(string.ascii_lowercase + string.digits, ADDRESS_LENGTH)
-    return Login(f"{name}@{domain}", _random(string.ascii_letters + string.digits, PASSWORD_LENGTH))
+    """A random login, as a relay offers them."""
+    local, password = random_login()
+    return Login(f"{local}@{domain}", password)
 
 
 def running_sandbox(record: Path) -> tuple[str, dict[str, int]]:
@@ -54,7 +51,3 @@ def running_sandbox(record: Path) -> tuple[str, dict[str, int]]:
             f"no sandbox runs in {record.parent}: scripts/run starts one"
         ) from None
     return running["domain"], running["ports"]
-
-
-def _random(alphabet: str, length: int) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))

@@ -13,7 +13,8 @@ from sandbox.probes import Probe
 from sandbox.problem import SandboxProblem
 
 CHECKOUT = Path(__file__).parents[1]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+"""A start takes a second; on a machine with far too much to do, many."""
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.02
 
@@ -33,6 +34,8 @@ class Spec:
     """Groups of other users that it is in, where `user` is set."""
     stop_command: tuple[str, ...] = ()
     """How it is ended; empty: by SIGTERM."""
+    descriptors: tuple[int, ...] = ()
+    """Open files of ours that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Daemon:
                 cwd="/",
                 env=environment,
                 process_group=0,
+                pass_fds=self.spec.descriptors,
                 user=user,
                 group=user,
                 extra_groups=None if user is None else self.spec.groups,

@@ -29,7 +29,7 @@ DOMAIN = "[127.0.0.1]"
 """An address literal needs no DNS; clients log in to it by a `dclogin:` link."""
 PORTS = "ports.json"
 """The ports of the last run, in the sandbox's directory: profiles made in it have them."""
-METERED = ("doveauth", "metadata")
+METERED = ("doveauth", "metadata", "filtermail@outgoing", "filtermail@incoming")
 """Daemons that count and time; `postern status` asks them."""
 WATCH_SECONDS = 0.1
 RESTART_SECONDS = 0.3

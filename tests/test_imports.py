@@ -48,6 +48,17 @@ PURE = [
     "metadata.tokens.tokenset",
     "metadata.entries.turn",
     "relay.ratelimit",
+    "postern.host.dns.answers",
+    "postern.host.dns.check",
+    "postern.host.dns.compare",
+    "postern.host.dns.forms",
+    "postern.host.dns.records",
+    "postern.host.dkim.rotation",
+    "postern.host.preflight.facts",
+    "postern.host.preflight.findings",
+    "postern.host.preflight.judge",
+    "postern.host.preflight.machine",
+    "postern.host.preflight.network",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

@@ -1,1 +1,1 @@
-"""filtermail killed again and again under load through a real Postfix: nothing is lost."""
+"""Each daemon killed again and again under load with real Postfix and Dovecot: nothing is lost."""

@@ -4,8 +4,8 @@
 --
 -- It speaks the dict protocol on a connection and a socket of its own, and not through Dovecot's
 -- mailbox attributes: any IMAP user could report deliveries there, and their client waits 30 seconds
--- for an answer, whatever is configured. What was written waits in the socket, and the service reads
--- it once it is back, answer or no answer.
+-- for an answer, whatever is configured. What is not answered is noted in a file, which the service
+-- reads every few seconds: no push is lost where it is down, or is killed with the report in its hands.
 
 -- Only where Debian's package lua-socket is: by default Lua looks in the working directory as well,
 -- which is the mailbox, and in eight other places first.
@@ -24,11 +24,14 @@ local SOCKET = "/run/metadata/notify.socket"
 -- Seconds for each of two steps: to connect, which waits while the socket's backlog is full, and
 -- to be answered.
 local PATIENCE = 0.4
--- Seconds in which, after an answer that did not come, nobody waits for one: a message for fifty
--- recipients is fifty deliveries, one after the other. When that was stands in a file beside the
--- mailboxes, as each recipient has a Lua state of its own.
+-- The same for RESPITE seconds after an answer that did not come: a message for fifty recipients is
+-- fifty deliveries, one after the other. When that was stands in a file beside the mailboxes, as
+-- each recipient has a Lua state of its own.
+local LITTLE_PATIENCE = 0.02
 local RESPITE = 10
-local LATE = ".metadata-is-late"
+local LATE = "/../.metadata-is-late"
+-- Addresses whose messages were not reported, a line each.
+local NOTES = "/../.metadata-owes"
 
 local function is_late(file)
   local note = io.open(file)
@@ -40,17 +43,17 @@ local function is_late(file)
   return age >= 0 and age < RESPITE
 end
 
-local function note_lateness(file)
-  local note = io.open(file, "w")
+local function write(file, mode, text)
+  local note = io.open(file, mode)
   if note then
-    note:write(os.time())
+    note:write(text)
     note:close()
   end
 end
 
-local function open()
+local function open(patience)
   local connection = unix.stream()
-  connection:settimeout(PATIENCE)
+  connection:settimeout(patience)
   local ok, problem = connection:connect(SOCKET)
   if not ok then
     connection:close()
@@ -59,13 +62,9 @@ local function open()
   return connection
 end
 
-local function wait_for_answer(connection, late)
-  if is_late(late) then
-    return
-  end
+local function wait_for_answer(connection)
   local answer, problem = connection:receive("*l")
   if not answer then
-    note_lateness(late)
     error("it does not answer: " .. problem, 0)
   end
   if answer:sub(1, 1) ~= "O" then
@@ -73,20 +72,16 @@ local function wait_for_answer(connection, late)
   end
 end
 
-local function tell(user, entry)
-  local name = user.username
+local function tell(name, entry, patience)
   if not has_sockets then
     error("install the package lua-socket", 0)
   end
-  if name:find("%c") then
-    error("a name with control characters", 0)
-  end
-  local connection = open()
+  local connection = open(patience)
   local ok, problem = connection:send(
     "H3\t2\t0\t\tmetadata\nB1\t" .. name .. "\nS1\tpriv/0/" .. entry .. "\t\nC1\n"
   )
   if ok then
-    ok, problem = pcall(wait_for_answer, connection, user.home .. "/../" .. LATE)
+    ok, problem = pcall(wait_for_answer, connection)
   end
   connection:close()
   if not ok then
@@ -99,11 +94,25 @@ function dovecot_lua_notify_begin_txn(user)
 end
 
 function dovecot_lua_notify_event_message_new(user, event)
+  local name = user.username
+  if name:find("%c") then
+    dovecot.i_warning("the metadata service is not told of a name with control characters")
+    return
+  end
   -- A user's own message, a copy for the other devices, is worth no push.
-  local own = user.username == event.from_address
-  local ok, problem = pcall(tell, user, own and "messageown" or "messagenew")
-  if not ok then
-    dovecot.i_warning("the metadata service may not know of a message: " .. tostring(problem))
+  local own = name == event.from_address
+  local late = is_late(user.home .. LATE)
+  local patience = late and LITTLE_PATIENCE or PATIENCE
+  local ok, problem = pcall(tell, name, own and "messageown" or "messagenew", patience)
+  if ok then
+    return
+  end
+  if not own then
+    write(user.home .. NOTES, "a", name .. "\n")
+  end
+  if not late then
+    write(user.home .. LATE, "w", os.time())
+    dovecot.i_warning("the metadata service may hear of messages late: " .. tostring(problem))
   end
 end
 

@@ -33,7 +33,7 @@ from filtermail.gate.mediatype import ContentType
 from filtermail.gate.mime import encrypted, join_request
 from filtermail.gate.reader import Machine, Reader
 from filtermail.gate.standard import standard_body
-from filtermail.gate.verdict import Malformed, NotEncrypted, Spoofed
+from filtermail.gate.verdict import Malformed, NotEncrypted, Spoofed, TooBig
 from relay.address import Address
 
 _INVITE = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -77,10 +77,20 @@ class Body(Protocol):
 
 
 class Everything:
-    """A body that may be anything: cleartext that its recipients take."""
+    """A body that may be anything, up to `limit` octets: cleartext that its recipients take."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._size = 0
 
     def feed(self, data: bytes) -> None:
-        """Raise Malformed at a bare CR or LF, which the next server might take for a line's end."""
+        """Raise Malformed at a bare CR or LF, which the next server might take for a line's end.
+
+        Raises TooBig beyond the limit.
+        """
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
+            raise TooBig(self._limit)
         ends = data.count(b"\r\n")
         if data.count(b"\n") != ends or data.count(b"\r") != ends:
             raise Malformed("a line that ends in a bare CR or LF")

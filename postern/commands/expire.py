@@ -14,10 +14,11 @@ from postern.expiry.maildir import opened
 from postern.expiry.messages import OpenMailbox
 from postern.expiry.rules import Rules
 from postern.expiry.run import run
-from postern.expiry.survey import survey, unmounted
+from postern.expiry.survey import survey
 from postern.expiry.tally import Tally
 from postern.options import AsJson, ConfigFile, Relay, SandboxDirectory, command_group, fail
 from postern.terminal import progress, show_table
+from relay.mailbox.directory import Mailboxes, NotMounted
 
 app = command_group()
 WORKERS = min(4 * (os.cpu_count() or 1), 8)
@@ -73,26 +74,37 @@ def expire(
         if as_json or sys.stdout.isatty():
             _show(tally, act, as_json)
         return
-    with acting_as(relay.owner), progress("looking at the mailboxes") as show:
-        root, domain = relay.config.mailboxes_dir, relay.config.mail_domain
-        problem = unmounted(root)
-        if not problem and not force:
-            problem = survey(root, domain, rules).problem(rules)
+    with acting_as(relay.owner):
+        problem = _problem(relay.mailboxes, rules, force=force)
         if problem and act:
             fail(problem)
-        total = run(
-            root,
-            domain,
-            rules,
-            act=act,
-            workers=workers,
-            progress=lambda tally: show(_line(tally)),
-        )
+        total = _expire(relay.mailboxes, rules, act=act, workers=workers)
     _show(total, act, as_json)
     if problem:
         fail(problem)
     if total.skipped:
         fail(f"{total.skipped} mailboxes could not be read; the log says why")
+
+
+def _problem(mailboxes: Mailboxes, rules: Rules, *, force: bool) -> str | None:
+    """Why nothing should be deleted, with the remedy."""
+    try:
+        mailboxes.check_mounted()
+    except NotMounted as missing:
+        return missing.strerror
+    return None if force else survey(mailboxes.root, mailboxes.domain, rules).problem(rules)
+
+
+def _expire(mailboxes: Mailboxes, rules: Rules, *, act: bool, workers: int) -> Tally:
+    with progress("looking at the mailboxes") as show:
+        return run(
+            mailboxes.root,
+            mailboxes.domain,
+            rules,
+            act=act,
+            workers=workers,
+            progress=lambda tally: show(_line(tally)),
+        )
 
 
 def _trim(relay: Relay, address: str, rules: Rules, *, act: bool) -> Tally:

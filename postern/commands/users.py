@@ -97,11 +97,9 @@ def block_command(
         removal.bring_back(mailbox.path)  # where expiry has set it aside
         changed = block(mailbox, owner, day_of(int(time.time())))
     still_open = _end_sessions(relay, mailbox.path.name)
-    if as_json:
-        facts = {"blocked": True, "changed": changed, "sessions_ended": not still_open}
-        print(json.dumps({"address": address, **facts}))
-    else:
-        print(f"{address} is blocked." if changed else f"{address} was blocked already.")
+    done = f"{address} is blocked." if changed else f"{address} was blocked already."
+    facts = {"blocked": True, "changed": changed, "sessions_ended": not still_open}
+    _report(address, facts, done, as_json)
     if still_open:
         complain(still_open)
 
@@ -123,10 +121,8 @@ def unblock_command(
             f"{address} was blocked without keeping its password, or had none: "
             "`postern users delete` makes the address free again"
         )
-    if as_json:
-        print(json.dumps({"address": address, "blocked": False, "changed": changed}))
-    else:
-        print(f"{address} can log in again." if changed else f"{address} was not blocked.")
+    done = f"{address} can log in again." if changed else f"{address} was not blocked."
+    _report(address, {"blocked": False, "changed": changed}, done, as_json)
 
 
 @app.command()
@@ -152,13 +148,14 @@ def delete(
         deleted = removal.remove(mailbox.path)
     # Afterwards: a client whose session is ended first opens another at once.
     still_open = _end_sessions(relay, mailbox.path.name)
-    if as_json:
-        facts = {"deleted": deleted, "sessions_ended": not still_open}
-        print(json.dumps({"address": address, **facts}))
-    else:
-        print(f"{address} is deleted." if deleted else f"{address} was deleted meanwhile.")
+    done = f"{address} is deleted." if deleted else f"{address} was deleted meanwhile."
+    _report(address, {"deleted": deleted, "sessions_ended": not still_open}, done, as_json)
     if still_open:
         complain(still_open)
+
+
+def _report(address: str, facts: dict[str, bool], text: str, as_json: bool) -> None:
+    print(json.dumps({"address": address, **facts}) if as_json else text)
 
 
 def _end_sessions(relay: Relay, address: str) -> str | None:

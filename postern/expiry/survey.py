@@ -17,7 +17,6 @@ from pathlib import Path
 from postern.expiry.mailboxes import BLOCKED, last_login, names
 from postern.expiry.maildir import messages_in, opened
 from postern.expiry.rules import DAY, Rules
-from relay.mailbox.directory import MARK
 
 SAMPLE = 300
 """Mailboxes whose messages are looked at; a directory's order is random enough."""
@@ -49,16 +48,6 @@ class Survey:
         else:
             return None
         return f"{what}: is the clock right (`timedatectl`)? If it is, give --force."
-
-
-def unmounted(root: Path) -> str | None:
-    """Why the directory of the mailboxes looks as if its disk were missing, with the remedy."""
-    if (root / MARK).exists():
-        return None
-    return (
-        f"{root} has no file {MARK}, as if the mailboxes' disk were not mounted: mount it. "
-        f"If the directory is the right one, mark it: touch {root / MARK}"
-    )
 
 
 def survey(root: Path, domain: str, rules: Rules) -> Survey:

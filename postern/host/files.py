@@ -38,9 +38,28 @@ HOST_FILES = (
         template="push_notification.lua",
         unit="dovecot.service",
     ),
+    HostFile(path="/etc/opendkim.conf", template="opendkim/opendkim.conf", unit="opendkim.service"),
+    HostFile(
+        path="/etc/postern/dkim/SigningTable",
+        template="opendkim/SigningTable",
+        unit="opendkim.service",
+    ),
     HostFile(path="/etc/sysctl.d/60-postern.conf", template="host/sysctl.conf"),
     HostFile(
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",
         template="host/dovecot.socket.conf",
+        unit="dovecot.socket",
+    ),
+    HostFile(path="/etc/systemd/journald@mail.conf", template="host/journald-mail.conf"),
+    # Postfix' processes belong to the one on Debian 12, to the other on 13.
+    HostFile(
+        path="/etc/systemd/system/postfix@.service.d/postern.conf", template="host/quiet.conf"
+    ),
+    HostFile(path="/etc/systemd/system/postfix.service.d/postern.conf", template="host/quiet.conf"),
+    HostFile(
+        path="/etc/systemd/system/dovecot.service.d/postern.conf", template="host/namespace.conf"
+    ),
+    HostFile(
+        path="/etc/systemd/system/opendkim.service.d/postern.conf", template="host/namespace.conf"
     ),
 )

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from postern.host.dkim.directory import DIRECTORY, SOCKET
+from postern.host.dns.records import has_no_dns
 from postern.host.rendering import render
 from relay.config import Config
 
@@ -45,6 +47,10 @@ class Wiring:
     expire_command: str
     """What trims a mailbox that is nearly full; Dovecot's quota warning names the mailbox."""
     expire_user: str
+    dkim_dir: Path = DIRECTORY
+    """The signer's keys and tables."""
+    dkim_socket: Path | None = None
+    """Where the signer of outgoing mail listens; None: there is no signer."""
 
     def values(self) -> dict[str, Any]:
         """All by name, the keys of the configuration as in chatmail.ini."""
@@ -82,4 +88,5 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         expire_command="/opt/postern/venv/bin/python -m postern expire --remove "
         "--config /etc/postern/chatmail.ini",
         expire_user=config.mailboxes_user,
+        dkim_socket=None if has_no_dns(config.mail_domain) else SOCKET,
     )

@@ -7,14 +7,13 @@ Figures count and time; no address, token or client network is ever a label.
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
 from relay.life.webserver import Answer, Request, WebServer
 
 METRICS = "metrics-socket"
 """The name of the listening socket, where a daemon is given one."""
 PATH = "/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
 
 
 async def _nothing() -> None:
@@ -22,14 +21,14 @@ async def _nothing() -> None:
 
 
 def metrics_server(
-    registry: CollectorRegistry, refresh: Callable[[], Awaitable[None]] = _nothing
+    rendered: Callable[[], bytes], refresh: Callable[[], Awaitable[None]] = _nothing
 ) -> WebServer:
-    """Return what answers `GET /metrics` with the figures of a registry, after a refresh."""
+    """Return what answers `GET /metrics` with figures in Prometheus' text format, refreshed."""
 
     async def answer(request: Request) -> Answer:
         if (request.method, request.path) != ("GET", PATH):
             return Answer(HTTPStatus.NOT_FOUND, "figures are at /metrics\n")
         await refresh()
-        return Answer(HTTPStatus.OK, generate_latest(registry).decode(), CONTENT_TYPE_LATEST)
+        return Answer(HTTPStatus.OK, rendered().decode(), CONTENT_TYPE)
 
     return WebServer(answer)

@@ -26,6 +26,8 @@ CHUNK = 32 * 1024
 them, fewer would cost a system call more often than needed."""
 IDLE_SECONDS = 300.0
 """A client that says nothing for so long is hung up on (RFC 5321, 4.5.3.2.7)."""
+GRACE_SECONDS = 0.3
+"""Once the service is to end, for a client that has just connected to begin its message."""
 INTERNAL = Reply(451, ("4.3.0 Internal error, try again later",))
 _IDLE = b"421 4.4.2 Idle for too long\r\n"
 
@@ -84,15 +86,20 @@ class Server:
         return _Session(self)
 
     async def drain(self, seconds: float) -> None:
-        """End every session: at once, or after the message that is under way."""
+        """End every session: after a moment, or after the message that is under way."""
+        await self._all_left(GRACE_SECONDS)
         for session in list(self.sessions):
             session.drain()
+        await self._all_left(seconds)
+        self.watch.close()
+
+    async def _all_left(self, seconds: float) -> None:
+        """Wait until there is no session, at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.sessions:
                     self._left.clear()
                     await self._left.wait()
-        self.watch.close()
 
     def joined(self, session: "_Session") -> None:
         """A client has come."""

@@ -1,70 +1,56 @@
-"""The benchmark that kills filtermail."""
+"""The benchmark that kills the daemons."""
 
 import os
 
 import pytest
 
 from bench.kill import run as killing
-from bench.kill.senders import Sender, arrivals
-from bench.problem import BenchProblem
-from tests.support import DEADLINE, poll
-
-LOG = """\
-Nov 25 14:06:57 h postfix/cleanup[11]: A1: message-id=<1-0@sender.example>
-Nov 25 14:06:57 h postfix/qmgr[12]: A1: from=<a@b>, size=1, nrcpt=1 (queue active)
-Nov 25 14:06:57 h postfix/cleanup[13]: B2: message-id=<2-0@sender.example>
-Nov 25 14:06:57 h postfix/discard[14]: A1: to=<m@r>, relay=none, dsn=2.0.0, status=sent (r)
-Nov 25 14:06:57 h postfix/qmgr[12]: A1: removed
-Nov 25 14:06:57 h postfix/cleanup[11]: A1: message-id=<1-1@sender.example>
-Nov 25 14:06:57 h postfix/discard[14]: B2: to=<m@r>, relay=none, dsn=4.0.0, status=deferred (r)
-Nov 25 14:06:57 h postfix/discard[14]: A1: to=<m@r>, relay=none, dsn=2.0.0, status=sent (r)
-Nov 25 14:06:58 h postfix/cleanup[11]: C3: message-id=<1-1@sender.example>
-Nov 25 14:06:58 h postfix/discard[14]: C3: to=<m@r>, relay=none, dsn=2.0.0, status=sent (r)
-"""
+from bench.kill.load import Load
+from sandbox.relay import Sandbox
+from tests.support import DEADLINE
 
 
-def test_arrivals_are_counted_by_message_id_also_when_a_queue_id_comes_again() -> None:
-    counts = arrivals(LOG.splitlines())
-    assert counts == {"<1-0@sender.example>": 1, "<1-1@sender.example>": 2}
-
-
-def test_a_message_that_was_accepted_and_never_arrived_is_lost() -> None:
-    result = killing.summed_up(3, [_sender("<1-0@sender.example>", "<2-0@sender.example>")], LOG)
-    assert (result.accepted, result.delivered, result.lost, result.twice) == (2, 3, 1, 1)
-    lost, refused = result.verdicts()
-    assert lost.reached is False
-    assert refused.reached is True
-
-
-def test_a_run_in_which_nothing_was_accepted_shows_nothing() -> None:
-    with pytest.raises(BenchProblem, match="no message was accepted"):
-        killing.summed_up(3, [_sender()], LOG)
-
-
-def test_a_sender_tries_again_until_it_is_stopped() -> None:
-    sender = Sender(1, port=1, letters=[b"Message-ID: <x>\r\n"])  # nobody listens there
-    sender.start()
-    poll(lambda: sender.tries >= 2, "a second try")
-    sender.stop()
-    sender.join(DEADLINE)
-    assert not sender.is_alive()
-    assert not sender.accepted
-    assert not sender.refused
+def test_what_is_lost_misses_its_target() -> None:
+    result = killing.Result(
+        kills={"doveauth": 2},
+        tries=9,
+        accounts=4,
+        accounts_lost=1,
+        messages=4,
+        messages_lost=1,
+        messages_twice=2,
+        pushes_lost=1,
+        refused=["550 no"],
+    )
+    assert [verdict.reached for verdict in result.verdicts()] == [False] * 4
+    targets, counts = result.tables()
+    assert [row[-1] for row in targets.rows] == ["missed"] * 4
+    assert ["messages delivered twice", "2"] in counts.rows
 
 
 @pytest.mark.e2e
-def test_a_filter_that_is_killed_loses_nothing() -> None:
+def test_what_was_confirmed_and_is_gone_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        load = Load(sandbox)
+        load.start()
+        load.stop()
+        load.join(DEADLINE)
+        assert len(load.newcomers) == 2
+        assert killing.summed_up(sandbox, [load], {}, DEADLINE).accounts_lost == 0
+        box = sandbox.layout.mail / load.newcomers[0].login.address
+        for file in (box / "new").iterdir():
+            file.unlink()
+        (box / "password").write_text("{PLAIN}another")
+        load.newcomers[1].token += "-never-pushed"
+        result = killing.summed_up(sandbox, [load], {}, 0.0)
+    assert (result.accounts, result.accounts_lost) == (2, 1)
+    assert (result.messages, result.messages_lost) == (2, 1)
+    assert result.pushes_lost == 1
+
+
+@pytest.mark.e2e
+def test_daemons_that_are_killed_lose_nothing() -> None:
     assert os.geteuid() == 0, "Postfix must be started by root"
-    result = killing.run(2, lambda _part: None)
-    assert result.accepted > 0
-    assert result.lost == 0
-    assert not result.refused
-    targets, counts = result.tables()
-    assert [row[-1] for row in targets.rows] == ["reached", "reached"]
-    assert ["lost", "0"] in counts.rows
-
-
-def _sender(*accepted: str) -> Sender:
-    sender = Sender(1, port=1, letters=[])
-    sender.accepted.extend(accepted)
-    return sender
+    result = killing.run(1, lambda _part: None)
+    assert result.messages > 0
+    assert all(verdict.reached for verdict in result.verdicts())

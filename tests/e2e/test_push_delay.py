@@ -93,7 +93,9 @@ def test_a_service_that_hangs_with_its_backlog_full(sandbox: Sandbox, login: Log
 
 
 def test_a_service_that_is_down(sandbox: Sandbox, login: Login) -> None:
-    register(sandbox, login)
+    token = f"openpgp:down-{login.address}"
+    with Imap(sandbox.ports, login) as imap:
+        imap.set_metadata("INBOX", DEVICE_TOKEN, token)
     sandbox.kill("metadata")
     try:
         took = [deliver(sandbox, [login], f"down-{number}") for number in range(3)]
@@ -102,3 +104,4 @@ def test_a_service_that_is_down(sandbox: Sandbox, login: Login) -> None:
     tell(f"with a service that is down: {', '.join(f'{each:.3f} s' for each in took)}")
     assert max(took) < BOUND
     wait_for_ids(sandbox, login, ["down-0", "down-1", "down-2"])
+    arrivals.wait_for_token(sandbox.ports["gateway"], token)

@@ -24,9 +24,11 @@ def test_status(sandbox: Sandbox, login: Login) -> None:
     parts = json.loads(asked.stdout)["parts"]
     assert all(part["well"] for part in parts.values())
     figures = parts["doveauth"]["figures"] + parts["metadata"]["figures"]
+    figures += parts["filtermail@outgoing"]["figures"]
     values = {each["name"]: each.get("value") for each in figures}
     assert values["doveauth_accounts_created"] >= 1
     assert values["metadata_pushes_owed"] >= 0
+    assert "filtermail_messages" in values
 
 
 def test_a_filter_that_stands_still_is_not_well(sandbox: Sandbox) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from filtermail.deliver import Gateway, deliver
+from filtermail.figures import Figures
 from filtermail.gate.grammar import Everything
 from filtermail.gate.headers import Headers
 from filtermail.gate.message import Observer
@@ -91,7 +92,8 @@ async def pool(reinject: Reinject) -> AsyncIterator[Pool]:
 
 async def delivered(pool: Pool, step: int, observers: Sequence[Observer]) -> tuple[Reply, Pieces]:
     source = Pieces(HEADER + b"\r\n" + BODY, step)
-    return await deliver(source, TRANSACTION, Gateway(Fixed(*observers), pool, 10_000)), source
+    gateway = Gateway(Fixed(*observers), pool, 10_000, Figures())
+    return await deliver(source, TRANSACTION, gateway), source
 
 
 @pytest.mark.parametrize("step", [1, 10, 60, 1000])
@@ -138,7 +140,7 @@ async def test_a_refusal_is_returned_before_the_message_is_read_to_its_end(
             raise Refusal(550, "5.1.1 Nobody")
 
     source = Pieces(HEADER + b"\r\n" + BODY, 1)
-    reply = await deliver(source, TRANSACTION, Gateway(Strict(), pool, 10_000))
+    reply = await deliver(source, TRANSACTION, Gateway(Strict(), pool, 10_000, Figures()))
     assert reply.code == 550
     assert source.left > 0
     assert reinject.sessions == []

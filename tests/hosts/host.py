@@ -94,7 +94,13 @@ class Host:
         """Its root directory, for files whose paths have no absolute symbolic links."""
         return Path(f"/proc/{self.leader}/root")
 
-    def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
+    def run(
+        self,
+        *command: str,
+        check: bool = True,
+        stdin: str = "",
+        seconds: float = COMMAND_SECONDS,
+    ) -> str:
         """Run a command in the host; return what it printed. Raises HostFailed with its output."""
         inside = ["nsenter", f"--target={self.leader}", "--all", "--", "env", "-i", *_ENVIRON]
         done = subprocess.run(
@@ -102,7 +108,7 @@ class Host:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         if check and done.returncode != 0:

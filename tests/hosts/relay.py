@@ -1,8 +1,7 @@
-"""A relay on a booted host, installed by the steps of systemd/README.md and docs/hookup.md."""
+"""A relay on a booted host, installed by scripts/install."""
 
 import subprocess
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from pathlib import Path
 
 from sandbox.clients import Imap, Smtp
 from sandbox.login import Login, fresh_login
-from tests.hosts.configuration import chatmail_ini, server_files
+from tests.hosts.checkout import check_out, ensure_wheels, install
 from tests.hosts.gateway import Gateway, serving
 from tests.hosts.host import Host, booted
-from tests.hosts.trees import REPO, VENV, Report, Tree
+from tests.hosts.trees import Report, Tree
 
 DOMAIN = "chat.example.org"
 GATEWAY = "push.example.net"
@@ -26,22 +25,9 @@ SERVICES = (
 )
 EXPIRE = "postern-expire.service"
 MAIL = f"/home/vmail/mail/{DOMAIN}"
-SOURCE = "/opt/postern/source"
 CONFIG = "/etc/postern/chatmail.ini"
+FILES = Path(__file__).parent / "files"
 _TRUSTED = "/usr/local/share/ca-certificates/postern-test.crt"
-
-_USERS = f"""
-useradd --system --create-home --home-dir /home/vmail --shell /usr/sbin/nologin vmail
-install -d -o vmail -g vmail -m 0700 /home/vmail/mail
-install -d -o vmail -g vmail -m 0700 {MAIL}
-install -o vmail -g vmail -m 0600 /dev/null {MAIL}/.postern
-"""
-_CODE = f"""
-{VENV}/bin/pip install --quiet --no-index --no-build-isolation --no-deps {SOURCE}
-cd {SOURCE}/systemd
-cp -r *.service *.service.d *.socket *.timer /etc/systemd/system/
-systemctl daemon-reload
-"""
 
 
 @dataclass(slots=True)
@@ -96,17 +82,18 @@ class Relay:
 @contextmanager
 def running_relay(tree: Tree, report: Report) -> Iterator[Relay]:
     """Boot a host from a release's tree and install a relay on it."""
+    wheels = ensure_wheels(tree, report)
     with (
         tempfile.TemporaryDirectory(prefix="postern-") as directory,
         booted(tree, DOMAIN) as host,
     ):
         certificate, key = _certificate(Path(directory))
         with serving(host.network.here, certificate, key) as gateway:
-            _install(host, tree.venv, gateway.url(GATEWAY), certificate, key)
+            _install(host, wheels, gateway.url(GATEWAY), certificate, key)
             yield Relay(host, gateway, report)
 
 
-def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path) -> None:
+def _install(host: Host, wheels: Path, gateway: str, certificate: Path, key: Path) -> None:
     host.write(
         "/etc/hosts",
         f"127.0.0.1 localhost\n{host.network.there} {DOMAIN}\n{host.network.here} {GATEWAY}\n",
@@ -114,30 +101,11 @@ def _install(host: Host, venv: Path, gateway: str, certificate: Path, key: Path)
     host.write("/etc/postern/tls/fullchain.pem", certificate.read_text())
     host.write("/etc/postern/tls/privkey.pem", key.read_text(), mode=0o600)
     host.write(_TRUSTED, certificate.read_text())
-    host.shell(_USERS)
-    host.copy(venv, VENV)
-    _copy_source(host)
-    host.shell(_CODE)
-    config = chatmail_ini(DOMAIN, gateway)
-    host.write(CONFIG, config)
-    series = ".".join(host.run("dovecot", "--version").split(".")[:2])
-    for file in server_files(config, series, int(host.run("id", "-u", "vmail"))):
-        host.write(file.path, file.text, mode=file.mode, owner=file.owner)
     host.run("update-ca-certificates")
-    host.systemctl("enable", "--now", "--quiet", *SERVICES, "postern-expire.timer")
-    # Postfix makes the directory where Dovecot then listens for it.
-    for server in ("postfix", "dovecot"):
-        host.systemctl("enable", "--now", "--quiet", server)
-
-
-def _copy_source(host: Host) -> None:
-    """Copy what the package is made of, as it is in this checkout now."""
-    project = tomllib.loads((REPO / "pyproject.toml").read_text())
-    names = ["pyproject.toml", "README.md", "systemd"]
-    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
-        names += [path.name for path in REPO.glob(pattern) if (path / "__init__.py").exists()]
-    for name in names:
-        host.copy(REPO / name, f"{SOURCE}/{name}")
+    text = (FILES / "chatmail.ini").read_text().format(domain=DOMAIN, gateway=gateway)
+    host.write(CONFIG, text)
+    check_out(host, wheels)
+    install(host, DOMAIN)
 
 
 def _certificate(directory: Path) -> tuple[Path, Path]:

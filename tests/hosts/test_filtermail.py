@@ -1,5 +1,8 @@
 """filtermail under its units, in both directions, between a real Postfix and Dovecot."""
 
+import json
+
+from postern.host.install.plan import CURRENT as VENV
 from sandbox import letters
 from tests.hosts.letters import (
     STRANGER,
@@ -10,7 +13,7 @@ from tests.hosts.letters import (
     submit_encrypted,
     wait_for_ids,
 )
-from tests.hosts.relay import Relay
+from tests.hosts.relay import CONFIG, Relay
 
 ENFORCE = "enforceE2EEincoming"
 
@@ -61,3 +64,14 @@ def test_mail_is_stored_where_existing_relays_have_it(relay: Relay) -> None:
     bring_in_encrypted(relay, bob, "stored")
     wait_for_ids(relay, bob, ["stored"])
     assert len(list((relay.mailbox(bob) / "cur").iterdir())) == 1
+
+
+def test_status_has_the_figures_of_both_directions(relay: Relay) -> None:
+    alice, bob = account(relay), account(relay)
+    submit_encrypted(relay, alice, bob, "counted-out")
+    bring_in_encrypted(relay, bob, "counted-in")
+    command = [f"{VENV}/bin/python", "-m", "postern", "status", "--json", "--config", CONFIG]
+    parts = json.loads(relay.host.run(*command, check=False))["parts"]
+    for name in ("filtermail@outgoing", "filtermail@incoming"):
+        counts = {each["labels"]["outcome"]: each["value"] for each in parts[name]["figures"]}
+        assert counts["passed"] >= 1

@@ -3,11 +3,20 @@
 import json
 import secrets
 
+from postern.host.install.plan import CURRENT as VENV
 from sandbox.clients import DEVICE_TOKEN
 from sandbox.login import Login
-from tests.hosts.letters import account, submit_encrypted
+from tests.hosts.letters import account, submit_encrypted, wait_for_ids
 from tests.hosts.relay import Relay
 from tests.support import poll
+
+_REPORT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect("/run/metadata/notify.socket")
+    connection.sendall(sys.argv[1].encode())
+    print(connection.recv(100).decode(), end="")
+"""
 
 
 def _set_token(relay: Relay, login: Login) -> str:
@@ -32,6 +41,28 @@ def test_a_message_wakes_the_phone(relay: Relay) -> None:
     alice, bob = account(relay), account(relay)
     token = _set_token(relay, bob)
     submit_encrypted(relay, alice, bob, "wakes")
+    poll(lambda: token in relay.gateway.tokens, "a push")
+
+
+def test_a_report_on_the_notify_socket_leads_to_a_push(relay: Relay) -> None:
+    """As Dovecot's delivery makes it, by its user; the answer comes once the push is on disk."""
+    login = account(relay)
+    token = _set_token(relay, login)
+    report = f"H3\t2\t0\t\tmetadata\nB1\t{login.address}\nS1\tpriv/0/messagenew\t\nC1\n"
+    asking = ["runuser", "-u", "vmail", "--", f"{VENV}/bin/python", "-c", _REPORT, report]
+    assert relay.host.run(*asking) == "O1\n"
+    poll(lambda: token in relay.gateway.tokens, "a push")
+
+
+def test_a_message_that_could_not_be_reported_is_pushed_later(relay: Relay) -> None:
+    alice, bob = account(relay), account(relay)
+    token = _set_token(relay, bob)
+    relay.host.systemctl("stop", "metadata.service", "metadata.socket", "metadata-notify.socket")
+    try:
+        submit_encrypted(relay, alice, bob, "unreported")
+        wait_for_ids(relay, bob, ["unreported"])
+    finally:
+        relay.host.systemctl("start", "metadata.service")
     poll(lambda: token in relay.gateway.tokens, "a push")
 
 

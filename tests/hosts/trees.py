@@ -1,8 +1,7 @@
 """Root directories of Debian releases, made once and cached: what the test hosts boot from.
 
-A tree is a minimal Debian with the packages of a relay, none of them configured. Beside it is a
-virtual environment with the versions of `requirements.lock`, without Postern itself. Neither is
-written to after it was made: a host writes into an overlay that vanishes with it.
+A tree is a minimal Debian with the packages of a relay, none of them configured. It is not written
+to after it was made: a host writes into an overlay that vanishes with it.
 
     python -m tests.hosts.trees [RELEASE ...]
 
@@ -23,16 +22,16 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("POSTERN_HOSTS_CACHE", "/var/cache/postern-hosts"))
-VENV = "/opt/postern/venv"
-"""Where the units look for it."""
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 BASE = "systemd,systemd-sysv,dbus,ca-certificates,iproute2"
 """What debootstrap adds to a minimal system, so that it boots."""
 PACKAGES = (
     "python3 python3-venv postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua "
-    "lua-socket openssl git procps"
+    "lua-socket openssl git procps nginx libnginx-mod-stream certbot opendkim opendkim-tools "
+    "unbound dns-root-data unattended-upgrades openssh-server pebble"
 )
+"""Those of a relay and its administration; pebble is an ACME server for tests."""
 RELEASES = ("bookworm", "trixie")
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Certificates that this machine trusts beyond Debian's: a proxy's, between it and PyPI."""
@@ -50,16 +49,16 @@ apt-get -q -y upgrade
 apt-get -q -y install --no-install-recommends $PACKAGES
 apt-get clean
 rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/*
-systemctl disable postfix.service dovecot.service
+systemctl disable postfix.service dovecot.service nginx.service opendkim.service \\
+  unbound.service ssh.service certbot.timer unattended-upgrades.service
 systemctl mask apt-daily.timer apt-daily-upgrade.timer
+# Debian enables a second unit for a name server or for ssh, in some releases.
+for unit in unbound-resolvconf.service ssh.socket; do
+  if [ -e /usr/lib/systemd/system/$unit ]; then systemctl disable $unit; fi
+done
 # debootstrap copied this machine's names: a host is given its own, and asks no name server.
 rm -f /etc/hostname /etc/resolv.conf
 touch /etc/resolv.conf
-"""
-_MAKE_VENV = f"""
-set -e
-python3 -m venv {VENV}
-{VENV}/bin/pip install -q --requirement /mnt/requirements.lock 'setuptools>=68'
 """
 
 Report = Callable[[str], None]
@@ -72,7 +71,6 @@ class Tree:
 
     release: str
     root: Path
-    venv: Path
 
 
 class CannotBuild(Exception):
@@ -81,36 +79,32 @@ class CannotBuild(Exception):
 
 def ensure_tree(release: str, report: Report) -> Tree:
     """The tree of a release, made now if it is not in the cache; raises CannotBuild."""
-    root = CACHE / f"{release}-{_digest(_recipe(release))}"
-    lock = (REPO / "requirements.lock").read_bytes()
-    venv = CACHE / f"{root.name}-venv-{_digest(_MAKE_VENV.encode() + lock)}"
+    root = CACHE / f"{release}-{digest(_recipe(release))}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _locked(CACHE / f"{release}.lock"):
+    with locked(CACHE / f"{release}.lock"):
         if not root.exists():
-            _build(root, lambda draft: _bootstrap(release, draft, report))
-        if not venv.exists():
-            report(f"{release}: installing the versions of requirements.lock")
-            _build(venv, lambda draft: _make_venv(root, draft))
-    return Tree(release, root, venv)
+            build(root, lambda draft: _bootstrap(release, draft, report))
+    return Tree(release, root)
 
 
 def _recipe(release: str) -> bytes:
     return f"{release}\0{BASE}\0{PACKAGES}\0{_INSTALL}".encode()
 
 
-def _digest(recipe: bytes) -> str:
+def digest(recipe: bytes) -> str:
+    """The name of a recipe, short."""
     return hashlib.sha256(recipe).hexdigest()[:10]
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock between test runs: two may want the same tree at once."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _build(target: Path, make: Callable[[Path], None]) -> None:
+def build(target: Path, make: Callable[[Path], None]) -> None:
     """Make a directory under another name first, so that a half-made one is never used."""
     draft = target.with_name(f"{target.name}.building")
     shutil.rmtree(draft, ignore_errors=True)
@@ -131,17 +125,10 @@ def _bootstrap(release: str, draft: Path, report: Report) -> None:
     for certificate in CERTIFICATES.glob("*.crt"):
         shutil.copy(certificate, inside)
     report(f"{release}: installing packages (one to two minutes)")
-    _enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
+    enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
 
 
-def _make_venv(root: Path, draft: Path) -> None:
-    draft.mkdir()
-    lock = REPO / "requirements.lock"
-    binds = [f"--bind={draft}:{VENV}", f"--bind-ro={lock}:/mnt/requirements.lock"]
-    _enter(root, _MAKE_VENV, "--volatile=overlay", *binds)
-
-
-def _enter(tree: Path, script: str, *options: str) -> None:
+def enter(tree: Path, script: str, *options: str) -> None:
     """Run a shell script in a tree that is not booted, with this machine's network."""
     environ = {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt"}
     names = ["PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT"]

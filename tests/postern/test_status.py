@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def serving(registry: CollectorRegistry, path: Path) -> Iterator[None]:
     ready = threading.Event()
 
     async def serve() -> None:
-        server = metrics_server(registry)
+        server = metrics_server(partial(generate_latest, registry))
         await server.start(open_unix(path))
         ready.set()
         await ended.wait()

@@ -59,6 +59,8 @@ DEFAULTS: dict[str, Any] = {
     "max_creations_per_hour_per_network": 300,
     "network_prefix_ipv4": 24,
     "network_prefix_ipv6": 64,
+    "operator_address": None,
+    "postfix_reinject_sockets": None,
     "push_max_in_flight": 100,
     "turn_secret_path": None,
     "turn_port": 3478,

@@ -22,6 +22,14 @@ SOCKETS = {
     "doveauth-last-login.socket": ("last-login-socket", "/run/doveauth/last-login.socket"),
     "doveauth-metrics.socket": ("metrics-socket", "/run/doveauth/metrics.socket"),
     "doveauth-new.socket": ("new-socket", "/run/doveauth/new.socket"),
+    "filtermail-metrics@incoming.socket": (
+        "metrics-socket",
+        "/run/filtermail/incoming-metrics.socket",
+    ),
+    "filtermail-metrics@outgoing.socket": (
+        "metrics-socket",
+        "/run/filtermail/outgoing-metrics.socket",
+    ),
     "filtermail@incoming.socket": ("smtp", "127.0.0.1:10081"),
     "filtermail@outgoing.socket": ("smtp", "127.0.0.1:10080"),
     "metadata-metrics.socket": ("metrics-socket", "/run/metadata/metrics.socket"),
@@ -31,6 +39,8 @@ SOCKETS = {
 REACHED_BY = {
     "doveauth-lookups.socket": ("dovecot", "dovecot", "0600"),
     "doveauth-metrics.socket": ("root", "root", "0660"),
+    "filtermail-metrics@incoming.socket": ("root", "root", "0660"),
+    "filtermail-metrics@outgoing.socket": ("root", "root", "0660"),
     "metadata-metrics.socket": ("root", "root", "0660"),
     "doveauth-new.socket": ("vmail", "www-data", "0660"),
 }

@@ -239,3 +239,45 @@ async def test_nothing_is_made_of_mailboxes(client: Client, tmp_path: Path) -> N
     assert (await client.submit(CLEARTEXT, FAR, [ALICE])).code == 550
     assert [path.name for path in (tmp_path / "mail").iterdir()] == [MARK]
     assert stat.S_IMODE((tmp_path / "mail").stat().st_mode) == before
+
+
+@pytest.fixture
+async def with_operator(start: Start, connect: Connect) -> Client:
+    return await connect(await start(Direction.INCOMING, operator_address="op@far.example"))
+
+
+@pytest.mark.parametrize(
+    "role", [f"postmaster@{DOMAIN}", f"Abuse@{DOMAIN}", "Postmaster"], ids=str.lower
+)
+async def test_the_operator_is_reached_in_cleartext(
+    role: str, with_operator: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    """RFC 5321, 4.5.1: also without a domain."""
+    mailbox(ALICE)
+    assert (await with_operator.submit(CLEARTEXT, FAR, [role])).code == 250
+    (arrived,) = reinject.accepted
+    assert arrived.recipients == [f"RCPT TO:<{role}>\r\n".encode()]
+    # It opens no way to anybody else.
+    assert (await with_operator.submit(CLEARTEXT, FAR, [role, ALICE])).code == 523
+
+
+async def test_without_an_operator_the_roles_are_nobody(
+    client: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE)
+    assert (await client.submit(ENCRYPTED, FAR, [f"postmaster@{DOMAIN}"])).code == 550
+    assert reinject.sessions == []
+
+
+async def test_mail_to_the_operator_has_limits(
+    with_operator: Client, mailbox: MakeMailbox, reinject: Reinject
+) -> None:
+    mailbox(ALICE)
+    role = f"abuse@{DOMAIN}"
+    large = CLEARTEXT + b"1234567890123456789012345678\r\n" * 40_000
+    assert (await with_operator.submit(large, FAR, [role])).code == 552
+    codes = [(await with_operator.submit(CLEARTEXT, FAR, [role])).code for _ in range(20)]
+    assert codes == [250] * 19 + [450]
+    # Encrypted mail is not counted, and others notice nothing.
+    assert (await with_operator.submit(ENCRYPTED, FAR, [ALICE])).code == 250
+    assert len(reinject.accepted) == 20

@@ -111,6 +111,23 @@ async def test_it_hangs_up_in_the_middle_of_a_message(client: Client, reinject: 
     assert reinject.completed == []
 
 
+@pytest.mark.parametrize("early", ["250 2.0.0 Ok: queued as 4F2x", "550 5.7.1 No", "354 Go on"])
+async def test_it_replies_before_the_message_has_ended(
+    early: str, client: Client, reinject: Reinject
+) -> None:
+    """Such a reply is about nothing that was sent: it accepts no message, and refuses none."""
+    reinject.at("body", refuse(early))
+    await client.begin(SENDER, RECIPIENT)
+    content = wire(message())
+    await client.send(content[:-100])
+    await eventually(lambda: reinject.octets(0) > 0, "the early reply")
+    assert (await client.say(content[-100:])).code == 451
+    await eventually(lambda: reinject.ended == 1, "the connection to end")
+    assert reinject.completed == []
+    assert (await submit(client)).code == 250
+    assert len(reinject.sessions) == 2
+
+
 async def test_it_takes_in_no_more_of_a_message(
     client: Client, reinject: Reinject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from filtermail import daemon as service
+from relay.smtp import server
 from tests.filtermail.gate.building import HEADERS, SENDER, message
 from tests.filtermail.proxy.conftest import (
     DOMAIN,
@@ -20,7 +21,7 @@ from tests.filtermail.proxy.conftest import (
 from tests.filtermail.proxy.dialogue import DATA, EHLO, Client, envelope, wire
 from tests.filtermail.proxy.scripted import Act, Reinject
 from tests.filtermail.proxy.spawning import Spawned, configure
-from tests.support import daemon, eventually
+from tests.support import DEADLINE, daemon, eventually
 
 TOLD = b"421 4.3.2 Service is restarting, try again\r\n"
 
@@ -64,6 +65,31 @@ async def test_nobody_is_let_in_any_more(start: Start, connect: Connect) -> None
     with pytest.raises(ConnectionError):
         await asyncio.open_connection("127.0.0.1", instance.port)
     assert (await busy.say(rest)).code == 250
+
+
+async def test_a_client_that_has_just_connected_may_send_its_message(
+    start: Start, connect: Connect, reinject: Reinject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Postfix does for a message that is whole: refused now, a server tries in minutes again."""
+    monkeypatch.setattr(server, "GRACE_SECONDS", DEADLINE)
+    instance = await start()
+    connected, greeted = await connect(instance), await connect(instance)
+    assert (await greeted.say(EHLO)).code == 250
+    instance.shutdown.set()
+    await eventually(lambda: not_listening(instance.port), "the service to begin to end")
+    for client in (connected, greeted):
+        assert (await submit(client)).code == 250
+        await client.close()
+    await instance.stop()
+    assert len(reinject.accepted) == 2
+
+
+def not_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 async def test_a_message_that_never_ends_does_not_hold_it_up_for_ever(

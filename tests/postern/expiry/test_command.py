@@ -114,7 +114,7 @@ def test_nothing_goes_where_the_disk_is_not_mounted(mailbox: Path) -> None:
     config = configure(mailbox.parent)
     (mailbox.parent / MARK).unlink()
     done = postern("expire", "--remove", "--force", "--config", str(config))
-    assert (done.returncode, "not mounted" in done.stderr) == (1, True)
+    assert (done.returncode, "mount the disk" in done.stderr) == (1, True)
     assert count(mailbox) == 4
 
 

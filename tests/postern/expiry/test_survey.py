@@ -7,8 +7,7 @@ import pytest
 
 from postern.expiry import survey as surveying
 from postern.expiry.rules import DAY
-from postern.expiry.survey import Survey, survey, unmounted
-from relay.mailbox.directory import MARK
+from postern.expiry.survey import Survey, survey
 from tests.postern.expiry.relays import DOMAIN, NOW, account, message, rules
 
 
@@ -83,10 +82,3 @@ def test_the_messages_looked_at_are_bounded(root: Path, monkeypatch: pytest.Monk
     for _ in range(10):
         message(mailbox, 1)
     assert survey(root, DOMAIN, rules()) == Survey(1, 0, 3, 0, NOW - DAY)
-
-
-def test_a_directory_without_its_marker_is_not_mounted(root: Path) -> None:
-    assert f"touch {root / MARK}" in (unmounted(root) or "")
-    assert unmounted(root / "none") is not None
-    (root / MARK).touch()
-    assert unmounted(root) is None

@@ -17,11 +17,6 @@ CONFIG = """\
 mail_domain = chat.example.org
 postfix_reinject_sockets = /var/spool/postfix/public
 """
-_NAMES = {
-    "/etc/sysctl.d/60-postern.conf": "sysctl.conf",
-    "/etc/systemd/system/dovecot.socket.d/postern.conf": "dovecot.socket.conf",
-}
-"""Where the name of the file on a host would not say what it is."""
 
 
 def host_files() -> Iterator[tuple[str, str]]:
@@ -30,7 +25,7 @@ def host_files() -> Iterator[tuple[str, str]]:
     wiring = host_wiring(config, mailboxes_uid=999, mailboxes_group="vmail")
     yield "chatmail.ini", CONFIG
     for file in HOST_FILES:
-        name = _NAMES.get(file.path, Path(file.path).name)
+        name = document_name(file.path)
         if "{series}" in file.template:
             for series in SERIES:
                 stem, _, suffix = name.partition(".")
@@ -40,6 +35,14 @@ def host_files() -> Iterator[tuple[str, str]]:
                 )
         else:
             yield name, wiring.render(file.template)
+
+
+def document_name(path: str) -> str:
+    """The name of a host's file in `docs/host/`: a drop-in is named after its unit."""
+    *_, directory, name = Path(path).parts
+    if name in ("postern.conf", "60-postern.conf"):
+        return f"{directory.removesuffix('.d')}.conf"
+    return name
 
 
 if __name__ == "__main__":

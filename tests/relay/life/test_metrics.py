@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.exposition import generate_latest
 
 from relay.life import webserver
 from relay.life.metrics import PATH, metrics_server
@@ -47,7 +49,9 @@ async def test_figures_are_refreshed_and_served(
     async def refresh() -> None:
         refreshed.append(1)
 
-    async with serving(metrics_server(registry, refresh), socket_dir / "s"):
+    async with serving(
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
+    ):
         status, text = await get(socket_dir / "s", PATH)
         assert (status, "things_total 3.0" in text) == (200, True)
         assert (await get(socket_dir / "s", "/"))[0] == 404
@@ -60,7 +64,9 @@ async def test_a_refresh_that_fails_is_no_figures_for_now(
     async def refresh() -> None:
         raise RuntimeError("secret")
 
-    async with serving(metrics_server(registry, refresh), socket_dir / "s"):
+    async with serving(
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
+    ):
         assert (await get(socket_dir / "s", PATH))[0] == 503
 
 
@@ -68,7 +74,10 @@ async def test_a_client_that_asks_nothing_is_left(
     registry: CollectorRegistry, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webserver, "PATIENCE_SECONDS", 0.1)
-    async with serving(metrics_server(registry), socket_dir / "s"), asyncio.timeout(5):
+    async with (
+        serving(metrics_server(partial(generate_latest, registry)), socket_dir / "s"),
+        asyncio.timeout(5),
+    ):
         assert await ask(socket_dir / "s", b"GET /metrics") == b""
 
 
@@ -81,7 +90,9 @@ async def test_a_request_under_way_is_answered_at_the_stop(
         begun.set()
         await asyncio.sleep(0.1)
 
-    async with serving(metrics_server(registry, refresh), socket_dir / "s"):
+    async with serving(
+        metrics_server(partial(generate_latest, registry), refresh), socket_dir / "s"
+    ):
         asking = asyncio.ensure_future(get(socket_dir / "s", PATH))
         await begun.wait()
     assert (await asking)[0] == 200

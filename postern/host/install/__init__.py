@@ -1,0 +1,1 @@
+"""`postern install`: what a host should be, what it is, and the way there and back."""
