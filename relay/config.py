@@ -116,6 +116,18 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+class CertificateFiles(NamedTuple):
+    """A certificate chain and its private key, each a PEM file."""
+
+    certificate: Path
+    key: Path
+
+
+def _certificate_files(text: str) -> CertificateFiles:
+    certificate, key = (_path(word) for word in text.split())
+    return CertificateFiles(certificate, key)
+
+
 def _optional(kind: Kind) -> Kind:
     return Kind(lambda text: kind.parse(text) if text else None, kind.allowed + ", or nothing")
 
@@ -129,6 +141,10 @@ _TEXT = Kind(str, "any text")
 _PATH = Kind(_path, "an absolute path")
 _URL = Kind(_url, "an http:// or https:// URL")
 _ADDRESS = Kind(_address, "a mail address such as operator@example.org")
+_CERTIFICATE = Kind(
+    _certificate_files,
+    "two absolute paths, of a certificate chain and its key, with a blank between",
+)
 _DOMAIN = Kind(_mail_domain, "a host name or an address literal such as [192.0.2.1]")
 
 Count = Annotated[int, _COUNT]
@@ -159,7 +175,7 @@ class Config:
     min_free_disk_space: Size = 1 << 30
     max_imap_connections: Count = 10000
     max_smtp_connections: Count = 1000
-    tls_external_cert_and_key: Text = ""
+    tls_external_cert_and_key: Annotated[CertificateFiles | None, _optional(_CERTIFICATE)] = None
     www_folder: Text = ""
     disable_ipv6: Switch = False
     acme_email: Text = ""
@@ -197,6 +213,7 @@ class Config:
     postfix_reinject_sockets: Annotated[Path | None, _optional(_PATH)] = None
     turn_secret_path: Annotated[Path | None, _optional(_PATH)] = None
     turn_port: Port = 3478
+    acme_directory: Annotated[str, _URL] = "https://acme-v02.api.letsencrypt.org/directory"
 
 
 def _kinds() -> dict[str, Kind]:

@@ -89,8 +89,9 @@ class Imap(imaplib.IMAP4_SSL):
     def end_idle(self) -> None:
         """Leave IDLE."""
         self.send(b"DONE\r\n")
-        while not self.readline().startswith(b"idle "):
-            pass
+        while not (line := self.readline()).startswith(b"idle "):
+            if not line:
+                raise ConnectionError("the server closed an idle connection")
 
 
 def _flat(parts: Sequence[object]) -> list[bytes]:

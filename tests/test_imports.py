@@ -59,6 +59,7 @@ PURE = [
     "postern.host.preflight.judge",
     "postern.host.preflight.machine",
     "postern.host.preflight.network",
+    "postern.host.certificates.wanted",
 ]
 """Protocols and policies: no I/O, no clock, no chance; all of that is passed to them."""
 IMPURE = {

@@ -16,17 +16,18 @@ from bench.filter.load import BEGUN, Order, Sent
 from bench.filter.messages import message
 from bench.problem import BenchProblem
 from bench.process import ROOT, Meter, started, wait_until
+from relay.mailbox.directory import MARK
 from sandbox.ports import LOOPBACK, choose_ports
 from sandbox.probes import greets
 from sandbox.process import tail
 
 _CONFIG = """\
 [params]
-mail_domain = relay.example
+mail_domain = {domain}
 max_user_send_per_minute = 60000000
 max_user_send_burst_size = 10000000
-filtermail_smtp_port = {port}
-postfix_reinject_port = {reinject}
+filtermail_smtp_port{side} = {port}
+postfix_reinject_port{side} = {reinject}
 mailboxes_dir = {directory}/mail
 """
 GRACE_SECONDS = 120.0
@@ -72,13 +73,33 @@ class Stand:
 
     @contextlib.contextmanager
     def filter(
-        self, reinject: int, port: int | None = None, code: Checkout = HERE
+        self,
+        reinject: int,
+        port: int | None = None,
+        code: Checkout = HERE,
+        *,
+        incoming: bool = False,
     ) -> Iterator[Server]:
-        """The filter of a checkout, outgoing, by its command line; on a free port by default."""
+        """The filter of a checkout, by its command line; outgoing and on a free port by default.
+
+        For the incoming one, those whom the messages are to are not of its domain.
+        """
         port = port or free_port()
         config = self.directory / f"chatmail-{port}.ini"
-        config.write_text(_CONFIG.format(port=port, reinject=reinject, directory=self.directory))
-        arguments = ["-m", "filtermail", "outgoing", "--config", str(config)]
+        mailboxes = self.directory / "mail"
+        mailboxes.mkdir(exist_ok=True)
+        (mailboxes / MARK).touch()
+        config.write_text(
+            _CONFIG.format(
+                domain="here.example" if incoming else "relay.example",
+                side="_incoming" if incoming else "",
+                port=port,
+                reinject=reinject,
+                directory=self.directory,
+            )
+        )
+        direction = "incoming" if incoming else "outgoing"
+        arguments = ["-m", "filtermail", direction, "--config", str(config)]
         with self._server(arguments, port, code.root) as server:
             yield server
 

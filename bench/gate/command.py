@@ -13,7 +13,7 @@ def command(
 ) -> None:
     """Measure the gate's processor time per octet: the worst inputs found beside honest messages.
 
-    A run is under a minute and writes its table into bench/RESULTS.md. The exit code tells whether
+    A run is two minutes and writes its tables into bench/RESULTS.md. The exit code tells whether
     it could be measured, not whether the targets are reached.
     """
     benchmark(gate.NAME, gate.NOTES, gate.run, as_json=as_json, whole=True)

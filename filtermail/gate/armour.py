@@ -8,14 +8,15 @@ else goes through a regular expression with the same meaning. Base64 is decoded 
 packet walker wants to see octets; while it passes over ciphertext, octets are only counted.
 
 Grammar (RFC 9580, 6.2): BEGIN line, armour headers (outgoing, known ones), an empty line, lines of
-1 to 76 base64 characters, the last with its padding, a checksum line or none, END line. The
-checksum's value is not held against the data: RFC 9580, 6.1, forbids to refuse on it.
+16 to 76 base64 characters, the last of which may be shorter and has the padding, a checksum line or
+none, END line. Programs write 60, 64 or 76; shorter lines would only cost time. The checksum's
+value is not held against the data: RFC 9580, 6.1, forbids to refuse on it.
 
 Some gateways put every part that they pass on into quoted-printable (RFC 2045, 6.7). What that
-decodes to has to be clean armour, read by the same grammar; the encoding is held to its strict
-form, so that it cannot hide anything: no line of more than 76 octets, no white space before a
-line's end, no octet that would have to be encoded. It is decoded in blocks as well: a line may be
-one octet.
+decodes to has to be clean armour, read by the same grammar, which knows no octet that would have to
+be encoded. So the encoding itself can only vary in what `_good_quoted` bounds: the length of lines,
+where they are broken softly, escapes, and white space before a line's end. It is decoded in blocks
+as well.
 """
 
 import binascii
@@ -30,20 +31,31 @@ BEGIN = b"-----BEGIN PGP MESSAGE-----"
 END = b"-----END PGP MESSAGE-----"
 MAX_WIDTH = 76
 """Characters of a line (RFC 9580, 6.2; RFC 2045, 6.8)."""
+MIN_WIDTH = 16
+"""Characters of every line of base64 but the last."""
+MIN_SOFT = 60
+"""Octets before a soft line end: encoders break lines that are full."""
+MAX_ESCAPES = 64
+"""Escapes in quoted-printable, `=3D` not counted: the base64 of armour needs none at all, and some
+encoders escape "-" or "." where a line begins."""
 MAX_HEADERS = 8
 
 _NO_BASE64 = "something in the PGP armour that is not base64"
 _NO_QUOTED = "a line that is no quoted-printable"
-_GLANCE = 4096
-"""Characters that are decoded at a time, to find a packet's header among them."""
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}+\r\n)*+")
+_GLANCE, _LONG_GLANCE = 256, 16384
+"""Characters that are decoded at a time, to find a packet's header among them: twice as many each
+time, as long as headers are near to each other."""
+_BLOCK = 16 * 1024
+"""Octets of quoted-printable that are decoded at a time."""
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{16,76}+\r\n)*+(?:[A-Za-z0-9+/]{1,15}+\r\n)?+")
 _PADDED = re.compile(rb"([A-Za-z0-9+/]{0,75})(={1,2})")
-_QUOTED_OCTETS = bytes(range(33, 127)) + b" \t\r\n"
-_ESCAPES = re.compile(rb"(?:[^=]++|=(?:[0-9A-F]{2}|\r\n))*+")
+# Lines with their CRLF, of at most 76 octets; a short one has no soft end.
 _QUOTED_LINES = re.compile(
-    rb"(?:(?=[^\r\n]{0,76}\r\n)(?:[!-<>-~ \t]++|=[0-9A-F]{2})*+=?(?<![ \t])\r\n)*+"
+    rb"(?:[^\n]{%d,77}+\n(?<=\r\n)|[^\n]{0,%d}+\n(?<=\r\n)(?<!=\r\n))*+"
+    % (MIN_SOFT + 2, MIN_SOFT + 1)
 )
+_RARE_ESCAPE = re.compile(rb"=(?!\r\n|3D)(?:[0-9A-F]{2})?+")
 _CHECKSUM = re.compile(rb"=[A-Za-z0-9+/]{4}")
 # What programs write by default, which says nothing about a person: may go out too.
 _KNOWN_HEADER = re.compile(
@@ -79,58 +91,76 @@ def quoted_armour(read: Reader, end: bytes) -> Grammar:
 
     Raises NotEncrypted.
     """
-    inner = Reader()
-    decoded = Machine(inner, _armour_and_empty_lines(inner))
-    last, soft = end + b"\r\n", False
+    text = _Quoted()
+    last = end + b"\r\n"
     while True:
-        found = 0 if read.buffer.startswith(last) else read.buffer.find(b"\r\n" + last) + 2
+        # Base64 has no "-", and to look for one octet takes little.
+        found = read.buffer.find(b"\r\n" + last) + 2 if b"-" in read.buffer else 1
+        found = 0 if read.buffer.startswith(last) else found
         at_end = found != 1
         whole = read.buffer.rfind(b"\r\n") + 1
         block = read.buffer[: found if at_end else whole and whole + 1]
-        if block:
-            _decode(block, decoded)
-            soft = block.endswith(b"=\r\n")
         # The delimiter is the caller's to see.
         read.buffer = read.buffer[len(block) :]
+        text.lines(block)
         if at_end:
             break
         if len(read.buffer) > MAX_WIDTH + 1:
             raise NotEncrypted(_NO_QUOTED)
         yield from read.more()
-    if soft:
-        raise NotEncrypted("quoted-printable that ends in the middle of a line")
-    decoded.finish()
+    text.finish()
 
 
-def _decode(block: bytes, decoded: Machine) -> None:
-    """Pass whole lines of quoted-printable on, decoded; raises NotEncrypted."""
-    good = len(block) if _is_quoted(block) else _good_quoted(block)
-    # What comes before a fault may have a fault of its own, which is then the first.
-    decoded.feed(binascii.a2b_qp(block[:good]))
-    if good < len(block):
-        raise NotEncrypted(_NO_QUOTED)
+class _Quoted:
+    """Decodes quoted-printable that comes in whole lines, and has the armour's grammar read it."""
 
+    def __init__(self) -> None:
+        reader = Reader()
+        self._decoded = Machine(reader, _armour_and_empty_lines(reader))
+        self._escapes = 0
+        self._soft = False
 
-def _is_quoted(block: bytes) -> bool:
-    """Return whether whole lines are quoted-printable, by few passes of C code."""
-    return (
-        not block.translate(None, _QUOTED_OCTETS)
-        and b" \r\n" not in block
-        and b"\t\r\n" not in block
-        and max(map(len, block.split(b"\r\n"))) <= MAX_WIDTH
-        # What armour needs, soft line ends and "=" itself, is counted; the rest is looked at.
-        and (
-            block.count(b"=") == block.count(b"=3D") + block.count(b"=\r\n")
-            or _ESCAPES.fullmatch(block) is not None
-        )
-        and block.count(b"\r") == block.count(b"\n") == block.count(b"\r\n")
-    )
+    def lines(self, block: bytes) -> None:
+        """Take whole lines; raises NotEncrypted."""
+        at, end = 0, len(block)
+        while at < end:
+            # Little at a time: a fault that the armour has is found before more is decoded.
+            cut = block.rfind(b"\n", at, at + _BLOCK) + 1 or end
+            self._lines(block[at:cut])
+            at = cut
 
+    def _lines(self, block: bytes) -> None:
+        """What comes before a fault may have a fault of its own, which is then the first."""
+        good = self._good(block)
+        text = block if good == len(block) else block[:good]
+        self._decoded.feed(binascii.a2b_qp(text) if b"=" in text else text)
+        if good < len(block):
+            raise NotEncrypted(_NO_QUOTED)
+        self._soft = block.endswith(b"=\r\n")
 
-def _good_quoted(block: bytes) -> int:
-    """How many octets of whole lines, from the first on, are lines of quoted-printable."""
-    match = _QUOTED_LINES.match(block)
-    return match.end() if match else 0
+    def _good(self, block: bytes) -> int:
+        """How many octets of these whole lines, from the first on, are quoted-printable.
+
+        Octets that would have to be encoded are left to the armour's grammar, which has none.
+        """
+        lines = _QUOTED_LINES.match(block)
+        good = lines.end() if lines else 0
+        for blank in (b" ", b"\t"):
+            # There is rarely one, and to look for one octet takes less than for three.
+            at = block.find(blank + b"\r\n", 0, good) if blank in block else -1
+            if at >= 0:
+                good = block.rfind(b"\n", 0, at) + 1
+        for escape in _RARE_ESCAPE.finditer(block, 0, good) if b"=" in block else ():
+            self._escapes += 1
+            if len(escape[0]) == 1 or self._escapes > MAX_ESCAPES:
+                return block.rfind(b"\n", 0, escape.start()) + 1
+        return good
+
+    def finish(self) -> None:
+        """There are no more lines; raises NotEncrypted unless the armour is whole."""
+        if self._soft:
+            raise NotEncrypted("quoted-printable that ends in the middle of a line")
+        self._decoded.finish()
 
 
 def _armour_and_empty_lines(read: Reader) -> Grammar:
@@ -185,6 +215,8 @@ class _Base64:
         self._packets = packets
         # Characters of a quantum of four that is not complete yet.
         self._carry = b""
+        self._glance = _GLANCE
+        self._short = False  # a line under MIN_WIDTH has come, which is the last
 
     def lines(self, block: bytes) -> None:
         """Take whole lines; raises NotEncrypted if they are anything but base64.
@@ -192,11 +224,14 @@ class _Base64:
         What comes before the fault is taken first: it may have a fault of its own, and which one
         is told must not depend on how the bytes came.
         """
-        good, width = _good_lines(block)
+        if not block:
+            return
+        good, width = _good_lines(block) if not self._short else (0, 0)
         if good:
             self._take(block if good == len(block) else block[:good], width)
         if good < len(block):
             raise NotEncrypted(_NO_BASE64)
+        self._short = len(block) - block.rfind(b"\n", 0, -1) - 3 < MIN_WIDTH
 
     def _take(self, block: bytes, width: int) -> None:
         """Count characters where the packets pass them over, decode a few where they do not."""
@@ -210,14 +245,20 @@ class _Base64:
             if quanta := min((whole - at) // 4, self._packets.skip // 3):
                 self._packets.pass_over(3 * quanta)
                 at += 4 * quanta
+                if 4 * quanta > _LONG_GLANCE // 2:
+                    self._glance = _GLANCE
             else:
-                end = min(whole, at + _GLANCE)
-                self._packets.feed(binascii.a2b_base64(_characters(block, width, at, end)))
+                end = min(whole, at + self._glance)
+                self._glance = min(2 * self._glance, _LONG_GLANCE)
+                # The decoder passes over line ends, and nothing else is there that it would.
+                self._packets.feed(binascii.a2b_base64(_span(block, width, at, end)))
                 at = end
-        self._carry = _characters(block, width, whole, count)
+        self._carry = _span(block, width, whole, count).replace(b"\r\n", b"")
 
     def last_line(self, characters: bytes, padding: int) -> None:
         """Take the line that ends the data, its padding counted."""
+        if self._short:
+            raise NotEncrypted(_NO_BASE64)
         text = self._carry + characters
         self._carry = b""
         padded = text + b"=" * padding
@@ -235,9 +276,9 @@ class _Base64:
             raise NotEncrypted("base64 that is cut short")
 
 
-def _characters(block: bytes, width: int, begin: int, end: int) -> bytes:
-    """Characters of lines that all have `width` of them but for the last, without line ends."""
-    return block[begin + begin // width * 2 : end + end // width * 2].replace(b"\r\n", b"")
+def _span(block: bytes, width: int, begin: int, end: int) -> bytes:
+    """So many characters of lines that all have `width` of them but for the last."""
+    return block[begin + begin // width * 2 : end + end // width * 2]
 
 
 def _good_lines(block: bytes) -> tuple[int, int]:
@@ -249,10 +290,10 @@ def _good_lines(block: bytes) -> tuple[int, int]:
     full = len(block) // (width + 2)
     end = full * (width + 2)
     regular = (
-        0 < width <= MAX_WIDTH
+        MIN_WIDTH <= width <= MAX_WIDTH
         and block[width:end:width + 2] == b"\r" * full
         and block[width + 1:end:width + 2] == b"\n" * full
-        and len(block[:end].translate(None, _ALPHABET)) == 2 * full
+        and len(block[:end].translate(None, ALPHABET)) == 2 * full
     )  # fmt: skip
     if regular and end == len(block):
         return end, width

@@ -17,6 +17,7 @@ from relay.address import Address
 
 MAX_OCTETS = 128 * 1024
 """Of a report's body. Postfix returns 50 KB of a message at most, Exim 100 KB."""
+_MAX_PARTS = 3
 
 # Names that mail servers give themselves, before the address or in a comment behind it.
 _NAMES = re.compile(rb'(?:"?' + DAEMON_NAMES + rb'"?[ \t]*)?<[^<>]+>|[^<>]+', re.IGNORECASE)
@@ -67,7 +68,7 @@ class Bounce:
         except Malformed as fault:
             raise NotEncrypted(str(fault)) from None
         fits = (
-            len(parts) in (2, 3)
+            len(parts) in (2, _MAX_PARTS)
             and (types[0] == b"text/plain" or types[0].startswith(b"multipart/"))
             and types[1] in _STATUS
             and types[2:3] in ([], *([kind] for kind in _RETURNED))
@@ -83,23 +84,21 @@ class Bounce:
 
     def _parts(self, body: bytes) -> list[bytes]:
         """What stands between delimiters (RFC 2046, 5.1.1); raises NotEncrypted."""
-        parts: list[list[bytes]] = [[]]
-        closed = False
-        for line in body.removesuffix(b"\r\n").split(b"\r\n"):
-            at_delimiter = line.startswith(self._delimiter)
-            if closed and (line or at_delimiter):
-                raise NotEncrypted("something after a delivery report")
-            if not at_delimiter:
-                parts[-1].append(line)
-            elif line.rstrip(b" \t") == self._delimiter + b"--":
-                closed = True
-            elif line.rstrip(b" \t") == self._delimiter:
-                parts.append([])
-            else:
+        lines = b"\r\n" + body.removesuffix(b"\r\n")
+        # Four delimiters are all that a report may have; more are in what is behind the last.
+        _, *sections = lines.split(b"\r\n" + self._delimiter, _MAX_PARTS + 2)
+        parts: list[bytes] = []
+        for number, section in enumerate(sections, 1):
+            rest, _, content = section.partition(b"\r\n")
+            end = rest.rstrip(b" \t")
+            if end == b"--":
+                if number < len(sections) or content.strip(b"\r\n"):
+                    raise NotEncrypted("something after a delivery report")
+                return parts
+            if end:
                 raise NotEncrypted("a delivery report without the parts of one")
-        if not closed:
-            raise NotEncrypted("a delivery report that is cut short")
-        return [b"\r\n".join(part) for part in parts[1:]]
+            parts.append(content)
+        raise NotEncrypted("a delivery report that is cut short")
 
 
 def _media(part: bytes) -> bytes:

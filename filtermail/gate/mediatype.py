@@ -10,6 +10,8 @@ from typing import NamedTuple
 from filtermail.gate.armour import BEGIN, END
 from filtermail.gate.verdict import Malformed, NotEncrypted
 
+MAX_PARAMETERS = 20
+"""More than any program writes; each takes a microsecond."""
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _TYPE = re.compile(rb"(" + _TOKEN + rb"/" + _TOKEN + rb")")
 _PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"([^"\\\r\n]*)")')
@@ -41,7 +43,7 @@ class ContentType(NamedTuple):
         at = match.end()
         while found := _PARAMETER.match(value, at):
             name = found[1].lower()
-            if name in parameters or b"*" in name:
+            if name in parameters or b"*" in name or len(parameters) == MAX_PARAMETERS:
                 raise Malformed("a Content-Type with doubtful parameters")
             parameters[name] = found[3] if found[2] is None else found[2]
             at = found.end()

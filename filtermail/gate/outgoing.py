@@ -21,10 +21,14 @@ from filtermail.gate.mediatype import BOUNDARY, ContentType
 from filtermail.gate.verdict import Malformed
 from relay.address import Address, InvalidAddress
 
-MAX_ADDRESSES = 1000
-"""In To or Cc: as many recipients as Postfix takes (smtpd_recipient_limit)."""
+MAX_ADDRESSES = 100
+"""In To or Cc. Longer lists are of old clients' large groups, whose members are inside as well."""
+MAX_LIST = 16 * 1024
+"""Octets of To or Cc, display names included."""
 MAX_REFERENCES = 10
 """Message ids in References, the last ones; RFC 5537, 3.4.4, trims in a similar way."""
+MAX_IDS = 8 * 1024
+"""Octets of References as it comes: a hundred ids."""
 MAX_KEY = 32 * 1024
 """Octets of an Autocrypt key in base64: one with post-quantum parts has some ten thousand."""
 HIDDEN = b'"hidden-recipients": ;'
@@ -117,7 +121,7 @@ def _from(_value: bytes, author: bytes) -> bytes:
 
 def _addresses(value: bytes, _author: bytes) -> bytes:
     """The bare addresses; that there are some, where the value cannot be read."""
-    if _HIDDEN.fullmatch(value):
+    if _HIDDEN.fullmatch(value) or len(value) > MAX_LIST:
         return HIDDEN
     found: list[bytes] = []
     at = 0
@@ -158,7 +162,7 @@ def _id(value: bytes, _author: bytes) -> bytes | None:
 
 
 def _ids(value: bytes, _author: bytes) -> bytes | None:
-    if not _IDS.fullmatch(value):
+    if len(value) > MAX_IDS or not _IDS.fullmatch(value):
         return None
     return _FOLD.join(_ONE_ID.findall(value)[-MAX_REFERENCES:])
 

@@ -8,10 +8,10 @@ AEAD packets (tag 20) of some GnuPG versions are not SEIPD: they never became a 
 Chat neither sends nor reads them, and so they are refused.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from filtermail.gate.sessionkeys import BEGINNING, PKESK, SKESK, SessionKeys
+from filtermail.gate.sessionkeys import BEGINNING, PKESK, SKESK, SessionKeys, check_size
 from filtermail.gate.verdict import NotEncrypted
 
 SEIPD = 18
@@ -41,8 +41,8 @@ class PacketWalker:
     """
 
     def __init__(self) -> None:
-        self._keys = SessionKeys()
-        self._walk = _message(self._keys)
+        self._quick = _Quick()
+        self._walk = _message(self._quick)
         self._pending = b""
         self._complete = False
         self.skip = 0
@@ -63,8 +63,8 @@ class PacketWalker:
                 if self.skip:
                     break
             else:
-                if self._keys.between:
-                    at = self._keys.step_over(data, at)
+                if self._quick.step_over is not None:
+                    at = self._quick.step_over(data, at)
                 if len(data) - at < self._want:
                     break
                 taken = data[at : at + self._want]
@@ -95,21 +95,29 @@ class PacketWalker:
         self._want, self.skip = (amount, 0) if amount > 0 else (0, -amount)
 
 
-def _message(keys: SessionKeys) -> Walk:
+class _Quick:
+    """What steps, where the walk stands now, over all that is at hand as a whole."""
+
+    def __init__(self) -> None:
+        self.step_over: Callable[[bytes, int], int] | None = None
+
+
+def _message(quick: _Quick) -> Walk:
     """The grammar: session keys, then one SEIPD, then nothing."""
+    keys = SessionKeys()
     while True:
-        keys.between = True
+        quick.step_over = keys.step_over
         first = (yield 1)[0]
-        keys.between = False
+        quick.step_over = None
         header = yield from _header(first)
         if header.tag == SEIPD:
-            yield from _seipd(header)
+            yield from _seipd(header, quick)
             return
         if header.tag not in (PKESK, SKESK):
             raise NotEncrypted(f"an OpenPGP packet of type {header.tag}")
         if header.partial:
             raise NotEncrypted("a session-key packet of partial length")
-        keys.check_size(header.tag, header.length)
+        check_size(header.tag, header.length)
         beginning = yield min(header.length, BEGINNING)
         keys.take(header.tag, header.length, beginning)
         if header.length > BEGINNING:
@@ -121,7 +129,7 @@ def _header(first: int) -> Generator[int, bytes, _Header]:
     if not first & 0x80:
         raise NotEncrypted("what is armoured is no OpenPGP packet")
     if first & 0x40:
-        length, partial = yield from _length()
+        length, partial = yield from _length((yield 1)[0])
         return _Header(first & 0x3F, length, partial)
     size = 1 << (first & 3)
     if size == 8:
@@ -130,9 +138,8 @@ def _header(first: int) -> Generator[int, bytes, _Header]:
     return _Header(first >> 2 & 0x0F, length, partial=False)
 
 
-def _length() -> Generator[int, bytes, tuple[int, bool]]:
-    """A length in the OpenPGP format, and whether it is a partial one."""
-    first = (yield 1)[0]
+def _length(first: int) -> Generator[int, bytes, tuple[int, bool]]:
+    """A length in the OpenPGP format that begins with `first`, and whether it is a partial one."""
     if first < 192:
         return first, False
     if first < 224:
@@ -142,7 +149,23 @@ def _length() -> Generator[int, bytes, tuple[int, bool]]:
     return 1 << (first & 0x1F), True
 
 
-def _seipd(header: _Header) -> Walk:
+def _step_over_chunks(octets: bytes, at: int) -> int:
+    """Step over partial chunks that are here as a whole; return where the next length stands.
+
+    Raises NotEncrypted.
+    """
+    end = len(octets)
+    while at < end and 224 <= octets[at] < 255:
+        length = 1 << (octets[at] & 0x1F)
+        if length < MIN_CHUNK:
+            raise NotEncrypted(f"a partial chunk under {MIN_CHUNK} octets")
+        if at + 1 + length > end:
+            break
+        at += 1 + length
+    return at
+
+
+def _seipd(header: _Header, quick: _Quick) -> Walk:
     length, partial = header.length, header.partial
     if partial and length < MIN_CHUNK:
         raise NotEncrypted(f"a partial chunk under {MIN_CHUNK} octets")
@@ -159,6 +182,9 @@ def _seipd(header: _Header) -> Walk:
             yield -length
         if not partial:
             return
-        length, partial = yield from _length()
+        quick.step_over = _step_over_chunks
+        first = (yield 1)[0]
+        quick.step_over = None
+        length, partial = yield from _length(first)
         if partial and length < MIN_CHUNK:
             raise NotEncrypted(f"a partial chunk under {MIN_CHUNK} octets")

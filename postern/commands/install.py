@@ -15,10 +15,12 @@ from typing import Annotated
 import typer
 
 from postern.commands.dns import Addresses, parsed_addresses
+from postern.host.certificates.provision import ensure_first, obtain
+from postern.host.certificates.wanted import INSTALLED
 from postern.host.dns.facts import own_addresses
 from postern.host.install import apply as installing
-from postern.host.install.certificate import ensure_certificate
 from postern.host.install.changes import Changes
+from postern.host.install.closing import missing_records
 from postern.host.install.differences import Differences, found
 from postern.host.install.local import LOCAL
 from postern.host.install.machine import Machine
@@ -93,7 +95,7 @@ def install(
     elif not differences:
         print(f"Nothing to change: all is as planned ({seconds:.1f} s).")
     else:
-        _show_end(plan.config, seconds)
+        _show_end(plan.config, address or [], seconds)
 
 
 @contextmanager
@@ -201,8 +203,10 @@ def _apply(machine: Machine, plan: Plan, differences: Differences, config_text: 
     def once(changes: Changes) -> None:
         if not machine.at(CONFIG).exists():
             changes.write(CONFIG, config_text)
-        if ensure_certificate(machine, changes, plan.config):
-            say("a self-signed certificate, until there is a better one")
+        for path in INSTALLED:
+            changes.will_make(str(path))
+        if ensure_first(plan.config).is_new:
+            say("a certificate of the relay's own making, until there is a better one")
         if ensure_signing_key(machine, changes, plan.config, int(time.time())):
             say("a key that signs outgoing mail")
 
@@ -259,8 +263,16 @@ def _show(differences: Differences, *, as_json: bool) -> None:
         print(change.diff())
 
 
-def _show_end(config: Config, seconds: float) -> None:
-    link = f"dcaccount:{config.mail_domain}"
+def _show_end(config: Config, addresses: list[str], seconds: float) -> None:
+    """What is left for a person to do, and the link; the code last, where it stays in sight."""
     print(f"The relay of {config.mail_domain} is up ({seconds:.0f} s).")
+    for problem in obtain(config).problems:
+        print(f"Certificate: {problem}")
+    missing = asyncio.run(missing_records(config, parsed_addresses(addresses)))
+    for text in missing:
+        print(f"DNS: {text}")
+    if missing:
+        print("`postern dns` prints the records, `postern dns --watch` waits until they are there.")
+    link = f"dcaccount:{config.mail_domain}"
     print(qr_code(link), end="")
     print(link)

@@ -45,6 +45,7 @@ HOST_FILES = (
         unit="opendkim.service",
     ),
     HostFile(path="/etc/sysctl.d/60-postern.conf", template="host/sysctl.conf"),
+    HostFile(path="/etc/apt/apt.conf.d/60postern", template="host/apt.conf"),
     HostFile(
         path="/etc/systemd/system/dovecot.socket.d/postern.conf",
         template="host/dovecot.socket.conf",
@@ -62,4 +63,10 @@ HOST_FILES = (
     HostFile(
         path="/etc/systemd/system/opendkim.service.d/postern.conf", template="host/namespace.conf"
     ),
+    HostFile(path="/etc/nginx/nginx.conf", template="nginx/nginx.conf", unit="nginx.service"),
+    HostFile(
+        path="/etc/systemd/system/nginx.service.d/postern.conf",
+        template="nginx/nginx.service.conf",
+    ),
+    HostFile(path="/var/lib/postern/www/index.html", template="web/index.html"),
 )

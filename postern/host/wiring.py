@@ -9,10 +9,24 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from postern.host.certificates.wanted import ACME_WEBROOT, INSTALLED, Kind, kind
 from postern.host.dkim.directory import DIRECTORY, SOCKET
 from postern.host.dns.records import has_no_dns
 from postern.host.rendering import render
 from relay.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """nginx, which has ports 80 and 443; what it passes on goes to loopback ports."""
+
+    imaps_port: int = 10993
+    smtps_port: int = 10465
+    https_port: int = 10443
+    acme_webroot: Path = ACME_WEBROOT
+    pages: Path = Path("/var/lib/postern/www")
+    has_public_certificate: bool
+    """Whether other servers can verify it: it is not self-signed for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +65,8 @@ class Wiring:
     """The signer's keys and tables."""
     dkim_socket: Path | None = None
     """Where the signer of outgoing mail listens; None: there is no signer."""
+    web: Web | None = None
+    """None: no nginx, as in a sandbox."""
 
     def values(self) -> dict[str, Any]:
         """All by name, the keys of the configuration as in chatmail.ini."""
@@ -73,8 +89,8 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         smtps_service="smtps",
         submission_service="submission",
         smtp_service="smtp",
-        tls_cert=Path("/etc/postern/tls/fullchain.pem"),
-        tls_key=Path("/etc/postern/tls/privkey.pem"),
+        tls_cert=INSTALLED.certificate,
+        tls_key=INSTALLED.key,
         postfix_dir=Path("/etc/postfix"),
         dovecot_dir=Path("/etc/dovecot"),
         sasl_socket=sasl,
@@ -89,4 +105,5 @@ def host_wiring(config: Config, mailboxes_uid: int, mailboxes_group: str) -> Wir
         "--config /etc/postern/chatmail.ini",
         expire_user=config.mailboxes_user,
         dkim_socket=None if has_no_dns(config.mail_domain) else SOCKET,
+        web=Web(has_public_certificate=kind(config) is not Kind.SELF_SIGNED),
     )

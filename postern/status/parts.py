@@ -2,7 +2,7 @@
 
 Our daemons report figures on metrics sockets. filtermail, Postfix and Dovecot must greet a client.
 Of Postfix' queue, mail for this relay's own domain counts: it should never wait. Mail for other
-domains waits for servers that are not ours.
+domains waits for servers that are not ours. Of the certificate, a renewal that is late counts.
 """
 
 import socket
@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from postern.host.certificates.inspection import inspect
 from postern.options import Relay
 from postern.status.figures import Figure, Spread
 from postern.status.queue import Queue, UnreadableQueue, read_queue
 from postern.status.reading import Silent, ask
+from relay.config import Config
 
 LOOPBACK = "127.0.0.1"
 GREETING_SECONDS = 8.0
@@ -52,6 +54,8 @@ def look(relay: Relay, now: float) -> Iterator[Part]:
         yield _with_hint(relay, _filter(relay, name, ports[name]))
     yield _with_hint(relay, _postfix(relay, ports["smtp"], now))
     yield _with_hint(relay, greeted("dovecot", ports["imaps"], b"* OK", tls=True))
+    if relay.record is None:
+        yield _certificate(relay.config)
 
 
 def greeted(name: str, port: int, greeting: bytes, *, tls: bool = False) -> Part:
@@ -130,6 +134,13 @@ def _postfix(relay: Relay, port: int, now: float) -> Part:
     if done.returncode:
         return Part("postfix", "answers, but postqueue cannot read the queue", is_well=False)
     return queue_part(queue, relay.config.mail_domain)
+
+
+def _certificate(config: Config) -> Part:
+    found = inspect(config)
+    if found.problems or found.pair is None:
+        return Part("certificate", "; ".join(found.problems), is_well=False)
+    return Part("certificate", f"valid until {found.pair.expires:%Y-%m-%d}")
 
 
 def _with_hint(relay: Relay, part: Part) -> Part:

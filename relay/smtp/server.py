@@ -17,6 +17,7 @@ from relay.log import unexpected
 from relay.smtp.commands import CLOSING, Begin, Dialogue, Rules, Transaction
 from relay.smtp.datastream import Piece
 from relay.smtp.reply import Reply
+from relay.smtp.turns import Turns
 from relay.smtp.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 CHUNK = 32 * 1024
 """Octets that are read at a time: more would not fit the processor's cache with what is made of
 them, fewer would cost a system call more often than needed."""
+SMALL = 8 * 1024
+"""Octets of a message that never waits for others."""
 IDLE_SECONDS = 300.0
 """A client that says nothing for so long is hung up on (RFC 5321, 4.5.3.2.7)."""
 GRACE_SECONDS = 0.3
@@ -35,8 +38,10 @@ _IDLE = b"421 4.4.2 Idle for too long\r\n"
 class Source:
     """The pieces of one message, for the one task that reads them."""
 
-    def __init__(self, taken: Callable[[], None]) -> None:
+    def __init__(self, taken: Callable[[], None], turns: Turns) -> None:
         self._pieces: deque[Piece] = deque()
+        self._turns = turns
+        self._octets = 0
         self._waiter: asyncio.Future[None] | None = None
         self._taken = taken
         self.ended = False
@@ -47,10 +52,17 @@ class Source:
         return len(self._pieces) > 1
 
     async def read(self) -> Piece:
-        """The next piece. Where the client has gone, the task that waits here is cancelled."""
+        """The next piece. Where the client has gone, the task that waits here is cancelled.
+
+        A message that is not small takes turns with others like it.
+        """
         while not self._pieces:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+        octets = len(self._pieces[0].wire)
+        self._octets += octets
+        if self._octets > SMALL:
+            await self._turns.take(octets)
         was_full = self.is_full
         piece = self._pieces.popleft()
         if was_full:
@@ -77,6 +89,7 @@ class Server:
         self.deliver = deliver
         self.watch = Watch()
         self.sessions: set[_Session] = set()
+        self.turns = Turns(self.sessions)
         self._left = asyncio.Event()
         # Filled and emptied within one callback, so that one serves all sessions.
         self.buffer = memoryview(bytearray(CHUNK))
@@ -190,7 +203,7 @@ class _Session(asyncio.BufferedProtocol):
                 self._take(event)
             elif isinstance(event, Begin):
                 self._transport.write(event.octets)
-                self._source = Source(self._set_reading)
+                self._source = Source(self._set_reading, self._server.turns)
                 self._transaction = event.transaction
             else:
                 self._hang_up(event.octets)

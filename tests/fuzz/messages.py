@@ -122,11 +122,11 @@ def armour(choices: Choices) -> bytes:
 
 
 def _wrapped(choices: Choices, text: bytes) -> bytes:
-    width = choices.pick([64, 76, 1, 75, 60, 77, 3])
+    width = choices.pick([64, 76, 16, 75, 60, 77, 15])
     ragged = choices.rarely()
     lines, at = [], 0
     while at < len(text):
-        step = choices.below(77) + 1 if ragged else width
+        step = choices.pick([16, 76, choices.below(77) + 1]) if ragged else width
         lines.append(text[at : at + step] + CRLF)
         at += step
     return b"".join(lines)

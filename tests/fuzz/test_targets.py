@@ -64,7 +64,8 @@ def _wrong_dots(self: Any, data: bytes) -> wire.Piece:
 
 
 _ANY = sessionkeys._Size(0, 1 << 20)
-_NO_LIMIT = dict.fromkeys(sessionkeys._WHOLE, _ANY)
+_NO_LIMIT = dict.fromkeys(sessionkeys._WHOLE, (0, 1 << 20))
+_NO_NUMBER = {**sessionkeys._ALGORITHMS, 1: sessionkeys._Size(66, 1026)}
 DEFECTS: dict[str, tuple[object, str, object]] = {
     "any headers of the armour": (armour, "_headers", _pass_headers),
     "any number of empty lines": (reader, "MAX_EMPTY", 99),
@@ -73,8 +74,9 @@ DEFECTS: dict[str, tuple[object, str, object]] = {
     "encrypted data that is short": (packets, "SEIPD_SMALLEST", {1: 1, 2: 1}),
     "more versions of it": (packets, "SEIPD_SMALLEST", {0: 9, 1: 33, 2: 52, 3: 52}),
     "any size for an algorithm": (sessionkeys, "_UNKNOWN", _ANY),
-    "any number in an RSA key": (sessionkeys, "_fits", lambda *_: True),
+    "any number in an RSA key": (sessionkeys, "_ALGORITHMS", _NO_NUMBER),
     "small chunks": (packets, "MIN_CHUNK", 1),
+    "lines of any width": (armour, "MIN_WIDTH", 1),
     "any padding": (armour, "_PADDED", re.compile(rb"([^-]{0,75}?)(={0,2})")),
     "any author": (gate, "_check_sender", lambda headers, envelope: None),
     "any boundary": (mediatype, "BOUNDARY", re.compile(rb".*")),

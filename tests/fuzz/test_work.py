@@ -46,7 +46,7 @@ QUOTED = (
 
 
 def ragged(size: int) -> bytes:
-    return BEGIN + b"".join(b"A" * (at % 76 + 1) + b"\r\n" for at in range(size // 40))
+    return BEGIN + b"".join(b"A" * (at % 61 + 16) + b"\r\n" for at in range(size // 40))
 
 
 def small_chunks(size: int) -> bytes:
@@ -56,6 +56,7 @@ def small_chunks(size: int) -> bytes:
 SHAPES: dict[str, Callable[[int], bytes]] = {
     "plain": lambda size: message(armour=armoured(seipd(size=size))),
     "lines of one": lambda size: message(armour=armoured(seipd(size=size), width=1)),
+    "lines of 16": lambda size: message(armour=armoured(seipd(size=size), width=16)),
     "lines of any width": lambda size: message(armour=ragged(size)),
     "lines of 3": lambda size: message(armour=armoured(seipd(size=size), width=3)),
     "lines of nothing": lambda size: message(armour=BEGIN + b"\r\n" * size),
@@ -91,6 +92,9 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     ),
     "quoted-printable in lines of one": lambda size: message(
         data_headers=QUOTED, armour=armoured(seipd(size=size), width=1).replace(b"=", b"=3D")
+    ),
+    "quoted-printable in lines of 16": lambda size: message(
+        data_headers=QUOTED, armour=armoured(seipd(size=size), width=16).replace(b"=", b"=3D")
     ),
     "all of it escaped": lambda size: message(
         data_headers=QUOTED, armour=BEGIN + (b"=41" * 24 + b"\r\n") * (size // 74)

@@ -100,6 +100,7 @@ def _install(host: Host, wheels: Path, gateway: str, certificate: Path, key: Pat
     )
     host.write("/etc/postern/tls/fullchain.pem", certificate.read_text())
     host.write("/etc/postern/tls/privkey.pem", key.read_text(), mode=0o600)
+    host.shell("install -d /var/lib/postern/acme")
     host.write(_TRUSTED, certificate.read_text())
     host.run("update-ca-certificates")
     text = (FILES / "chatmail.ini").read_text().format(domain=DOMAIN, gateway=gateway)

@@ -38,6 +38,17 @@ def test_an_idle_client_hibernates_and_hears_of_a_message(relay: Relay) -> None:
         imap.end_idle()
 
 
+def test_an_idle_client_stays_through_a_reload(relay: Relay) -> None:
+    alice, bob = account(relay), account(relay)
+    with relay.imap(bob) as imap:
+        imap.start_idle()
+        poll(lambda: _server_of(relay, bob) == "imap-hibernate\n", "hibernation")
+        relay.host.systemctl("reload", "dovecot")
+        assert submit(relay, alice, bob, encrypted(alice.address, "later"))[0] == 250
+        imap.wait_for_exists()
+        imap.end_idle()
+
+
 def _server_of(relay: Relay, login: Login) -> str:
     """The name of the process that holds a client's one session; 2.3 says "imap" of all."""
     (pid,) = re.findall(r" \((\d+)\) ", relay.host.run("doveadm", "who", login.address))

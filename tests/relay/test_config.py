@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import ConfigError, parse_config, read_config
+from relay.config import CertificateFiles, ConfigError, parse_config, read_config
 
 MINIMAL = "[params]\nmail_domain = example.org\n"
 BAD = sorted((Path(__file__).parent / "bad_configs").glob("*.ini"))
@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "min_free_disk_space": 1024 * 1024 * 1024,
     "max_imap_connections": 10000,
     "max_smtp_connections": 1000,
-    "tls_external_cert_and_key": "",
+    "tls_external_cert_and_key": None,
     "www_folder": "",
     "disable_ipv6": False,
     "acme_email": "",
@@ -64,6 +64,7 @@ DEFAULTS: dict[str, Any] = {
     "push_max_in_flight": 100,
     "turn_secret_path": None,
     "turn_port": 3478,
+    "acme_directory": "https://acme-v02.api.letsencrypt.org/directory",
 }
 
 
@@ -95,6 +96,13 @@ def test_every_key_has_the_default_of_existing_relays() -> None:
         ("imap_rawlog", "FALSE", False),
         ("imap_compress", "no", False),
         ("acme_email", "someone@example.org", "someone@example.org"),
+        ("tls_external_cert_and_key", "", None),
+        (
+            "tls_external_cert_and_key",
+            "/etc/ssl/chain.pem   /etc/ssl/key.pem",
+            CertificateFiles(Path("/etc/ssl/chain.pem"), Path("/etc/ssl/key.pem")),
+        ),
+        ("acme_directory", "https://localhost:14000/dir", "https://localhost:14000/dir"),
         ("www_folder", "", ""),
         ("iroh_relay", "http://127.0.0.1:3340", "http://127.0.0.1:3340"),
         ("iroh_relay", "", None),

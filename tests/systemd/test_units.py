@@ -12,8 +12,13 @@ import pytest
 UNITS = Path(__file__).parents[2] / "systemd"
 PYTHON = "/opt/postern/venv/bin/python"
 SERVICES = ["doveauth.service", "filtermail@.service", "metadata.service"]
-ONESHOTS = {"postern-expire.service": "postern-expire.timer"}
+ONESHOTS = {
+    "postern-certificates.service": "postern-certificates.timer",
+    "postern-expire.service": "postern-expire.timer",
+}
 """What runs now and then, and the timer that starts it."""
+RUNS = {"postern-certificates.service": ("root", "hourly")}
+"""As whom and when, if not as vmail every day. root owns the key of the certificate."""
 MAILBOXES = "filtermail@incoming.service.d/mailboxes.conf"
 """What the one instance may read that the other may not."""
 USES_MAILBOXES = ["doveauth.service", "metadata.service", "postern-expire.service", MAILBOXES]
@@ -129,9 +134,10 @@ def test_life_cycle(name: str) -> None:
 @pytest.mark.parametrize(("name", "timer"), ONESHOTS.items())
 def test_what_runs_now_and_then(name: str, timer: str) -> None:
     service, schedule = read(name)["Service"], read(timer)["Timer"]
-    assert (service["Type"], service["User"]) == ("oneshot", "vmail")
+    user, when = RUNS.get(name, ("vmail", "daily"))
+    assert (service["Type"], service.get("User", "root")) == ("oneshot", user)
     assert "--config /etc/postern/chatmail.ini" in service["ExecStart"]
-    assert (schedule["OnCalendar"], schedule["Persistent"]) == ("daily", "yes")
+    assert (schedule["OnCalendar"], schedule["Persistent"]) == (when, "yes")
     assert "RandomizedDelaySec" in schedule
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from postern.host.certificates.wanted import ACME_WEBROOT
 from postern.host.dkim.directory import SIGNER
 from postern.host.files import HOST_FILES
 from postern.host.install.local import LOCAL, with_local_lines
@@ -28,12 +29,28 @@ PACKAGES = (
     "dovecot-lmtpd",
     "dovecot-auth-lua",
     "lua-socket",
+    "nginx",
+    "libnginx-mod-stream",
+    "certbot",
+    "unattended-upgrades",
     SIGNER,
 )
+NO_INHIBITOR = "/etc/systemd/system/unattended-upgrades.service"
+"""Masked: it waits for shutdowns only, with 12 MB of memory. Timers do the upgrades."""
 DAEMONS = ("doveauth", "metadata", "filtermail@outgoing", "filtermail@incoming")
 """Our services, without the suffix."""
-SERVICES = (*(f"{name}.service" for name in DAEMONS), "postern-expire.timer")
-SERVERS = (f"{SIGNER}.service", "postfix.service", "dovecot.socket", "dovecot.service")
+SERVICES = (
+    *(f"{name}.service" for name in DAEMONS),
+    "postern-expire.timer",
+    "postern-certificates.timer",
+)
+SERVERS = (
+    f"{SIGNER}.service",
+    "postfix.service",
+    "dovecot.socket",
+    "dovecot.service",
+    "nginx.service",
+)
 """Debian's, in the order of their start: Postfix makes a directory that Dovecot needs."""
 _SIGNS = {SIGNER, f"{SIGNER}.service"}
 """What only a relay with a domain needs."""
@@ -101,6 +118,7 @@ def planned(
         Directory("/etc/postern"),
         Directory(LOCAL),
         Directory("/etc/postern/tls"),
+        Directory(str(ACME_WEBROOT)),
         *_down_to(config.mailboxes_dir.parent, user),
         Directory(str(config.mailboxes_dir), 0o700, user, user),
     ]
@@ -111,7 +129,7 @@ def planned(
         directories=tuple(directories),
         files=(*_server_files(wiring, release, local), *unit_texts),
         venv=venv,
-        links={CURRENT: venv, COMMAND: f"{CURRENT}/bin/postern"},
+        links={CURRENT: venv, COMMAND: f"{CURRENT}/bin/postern", NO_INHIBITOR: "/dev/null"},
         sockets={
             Path(file.path).name: _service_of(Path(file.path).name, file.text)
             for file in unit_texts

@@ -58,8 +58,11 @@ def cleansed(content: bytes) -> bytes:
     author = next(field.value for field in fields if field.name == b"from")
     author = re.sub(rb"[ \t]+\([^()]*\)\Z", b"", author.rpartition(b"<")[2].removesuffix(b">"))
     out: dict[bytes, bytes] = {}
+    seen: set[bytes] = set()
     for field in fields:
-        if field.name not in out and (value := _left(field, author)) is not None:
+        first = field.name not in seen
+        seen.add(field.name)
+        if first and (value := _left(field, author)) is not None:
             out[field.name] = _WRITTEN[field.name] + b": " + value + CRLF
     return b"".join(out.values()) + CRLF
 
@@ -109,12 +112,14 @@ def _identifier(value: bytes) -> bytes | None:
 
 def _identifiers(value: bytes) -> bytes | None:
     apart = [one for one in re.split(rb"(?<=>)[ \t]*", value) if one]
-    good = bool(apart) and all(map(_identifier, apart))
+    good = bool(apart) and len(value) <= 8192 and all(map(_identifier, apart))
     return (CRLF + b" ").join(apart[-10:]) if good else None
 
 
 def _receivers(value: bytes) -> bytes:
     hidden = b'"hidden-recipients": ;'
+    if len(value) > 16384:
+        return hidden
     # Strings in quotes say nothing that leaves; what is in them must not be taken for anything.
     plain = re.sub(rb'"(?:[^"\\]|\\[ -~])*"', b"\0", value)
     addresses = []
@@ -125,7 +130,7 @@ def _receivers(value: bytes) -> bytes:
         if not _is_address(address):
             return hidden
         addresses.append(b"<" + address + b">")
-    return (b"," + CRLF + b" ").join(addresses) if len(addresses) <= 1000 else hidden
+    return (b"," + CRLF + b" ").join(addresses) if len(addresses) <= 100 else hidden
 
 
 _ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f-\xa0]+'
@@ -291,7 +296,12 @@ def _check_singles(fields: list[Field]) -> None:
 
 
 def _value(fields: list[Field], name: bytes) -> bytes | None:
-    return next((field.value for field in fields if field.name == name), None)
+    """The value of the first field of that name, which decides about the message."""
+    found = next((field for field in fields if field.name == name), None)
+    if found is None:
+        return None
+    _require(len(found.raw) - len(name) - 1 <= 2000, f"a field {name!r} that is too long")
+    return found.value
 
 
 # Content-Type (RFC 2045, 5.1), without comments, continuations and quoted pairs.
@@ -505,6 +515,7 @@ def _rewrapped(lines: list[bytes]) -> Iterator[bytes]:
     """The base64 of the packets that these lines hold, in lines of the same widths."""
     widths = [len(line) for line in lines]
     _require(all(0 < width <= 76 for width in widths), f"base64 lines of {set(widths)}")
+    _require(all(width >= 16 for width in widths[:-1]), f"base64 lines of {set(widths)}")
     _require(b"=" not in b"".join(lines[:-1]), "padding before the last line")
     try:
         octets = base64.b64decode(b"".join(lines), validate=True)
@@ -542,7 +553,7 @@ def packets(octets: bytes) -> Iterator[bytes]:
             unknown += _check_session_key(packet)
             keys += len(packet.chunks[0])
             counts[tag] += 1
-            _require(counts[1] <= 5000 and counts[3] <= 16, f"session keys: {counts}")
+            _require(counts[1] <= 1024 and counts[3] <= 16, f"session keys: {counts}")
             _require(keys <= 1 << 20 and unknown <= 48 << 10, f"{keys} octets of session keys")
         made = b"".join(
             piece for pair in zip(packet.headers, packet.chunks, strict=True) for piece in pair

@@ -4,6 +4,7 @@ The forms are those that the programs' own sources and public archives of their 
 """
 
 import quopri
+import re
 
 import pytest
 
@@ -174,10 +175,34 @@ def quoted(armour: bytes) -> bytes:
     return quopri.encodestring(armour.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
 
 
+def softly_broken(at: int) -> bytes:
+    """Armour whose first line of base64 has a soft end after so many octets."""
+    head, empty, data = quoted(ARMOUR).partition(b"\r\n\r\n")
+    return head + empty + data[:at] + b"=\r\n" + data[at:]
+
+
+def escaped(count: int) -> bytes:
+    """Armour in short lines whose first octets of base64 are escaped, so many of them."""
+    head, empty, data = quoted(armoured(seipd(size=100), width=16)).partition(b"\r\n\r\n")
+    letters = iter(range(count))
+
+    def escape(letter: re.Match[bytes]) -> bytes:
+        return letter[0] if next(letters, None) is None else b"=%02X" % letter[0][0]
+
+    return head + empty + re.sub(rb"[A-Za-z0-9+/]", escape, data)
+
+
 @pytest.mark.parametrize("armour", ARMOURS.values(), ids=ARMOURS)
 @pytest.mark.parametrize("step", [0, 1, 23])
 def test_quoted_printable_armour_may_come_in(armour: bytes, step: int) -> None:
     content = message(data_headers=QUOTED, armour=quoted(armour))
+    assert judge(content, direction=INCOMING, step=step) == (None, content)
+
+
+@pytest.mark.parametrize("armour", [softly_broken(60), escaped(64)])
+@pytest.mark.parametrize("step", [0, 1, 23])
+def test_quoted_printable_may_vary_a_little(armour: bytes, step: int) -> None:
+    content = message(data_headers=QUOTED, armour=armour)
     assert judge(content, direction=INCOMING, step=step) == (None, content)
 
 
@@ -197,6 +222,9 @@ HIDING = {
     "an escape that is none": quoted(ARMOUR).replace(b"=3D", b"=ZZ"),
     "8-bit": quoted(ARMOUR) + b"\xc3\xbc\r\n",
     "a soft break at the end": quoted(ARMOUR) + b"=",
+    "a soft break in a line of 59": softly_broken(59),
+    "an empty line that is broken softly": softly_broken(0),
+    "more than 64 escapes": escaped(65),
     "a long line": quoted(ARMOUR).replace(b"-----BEGIN", b"=2D" * 30 + b"BEGIN"),
     "no armour": octets(300).hex().encode() + b"\r\n",
     "a packet behind": quoted(armoured(seipd() + seipd())),

@@ -377,7 +377,7 @@ def test_what_passes_others_call_encrypted(
         number = choices.below(4)
         keys = b"".join(packet(choices, 1, body) for body in real_keys[version][:number])
         data = packet(choices, 18, bytes([version]) + octets(size))
-        armour = armoured(keys + data, width=choices.pick([64, 76, 60, 1]))
+        armour = armoured(keys + data, width=choices.pick([64, 76, 60, 16]))
         # The damage is at or behind the encrypted data: 4/3 of octets, and its lines' ends.
         intact = armour.rindex(b"\r\n", 0, len(BEGIN) + 4 + len(keys) * 4 // 3 * 4) + 2
         content = message(armour=armour[:intact] + mutated(Choices(damage), armour[intact:]))
