@@ -22,6 +22,7 @@ COMMANDS = {
     "dns": "Print the DNS records that the relay needs; check them.",
     "dkim": "The keys that sign outgoing mail: show and rotate them.",
     "certificates": "The TLS certificate: is it well, renew it, install a new one.",
+    "privacy": "What is on disk where, for how long, and who can read it.",
     "explain": "Explain why a message passes the filter or is refused.",
 }
 """Each command is `app` in `postern.commands.NAME`; the text is its line in `postern --help`."""

@@ -33,8 +33,8 @@ client waits in IDLE; a *kept* connection serves all messages of a sender. Rates
 receiver has its last EXISTS, latency is from a message's 250 to the EXISTS that counts it. CPU is
 that of all the relay's processes per message; *ended* are processes that nobody saw alive. Memory
 is PSS. Logins are eight at a time, each on a TLS connection of its own. A *setting* is measured by
-a relay that lacks it, in turns with the relay as it is; the ratio is that of its CPU per message to
-the relay's own."""
+a relay that lacks it, loaded at the same time as the relay as it is; the ratio is that of its CPU
+per message to the relay's own."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,12 +11,6 @@
 -- which is the mailbox, and in eight other places first.
 package.path = ""
 package.cpath = package.cpath:gsub("^%./[^;]*;?", ""):gsub(";%./[^;]*", "")
--- There is a Lua state per delivery. The library shall stay in the process when a state ends: to map
--- and link it anew was 5 % of a message's processor time.
-local libraries = debug.getregistry()._CLIBS
-if libraries then
-  debug.setmetatable(libraries, nil)
-end
 -- A script that does not load would stop deliveries.
 local has_sockets, unix = pcall(require, "socket.unix")
 

@@ -34,6 +34,7 @@ from postern.host.preflight.look import Options, look
 from postern.host.rendering import render
 from postern.options import AsJson, command_group, complain, fail
 from postern.qr import qr_code
+from postern.status.parts import NO_OPERATOR
 from relay.config import Config, ConfigError, parse_config
 from relay.owner import Owner
 
@@ -273,6 +274,8 @@ def _show_end(config: Config, addresses: list[str], seconds: float) -> None:
         print(f"DNS: {text}")
     if missing:
         print("`postern dns` prints the records, `postern dns --watch` waits until they are there.")
+    if config.operator_address is None:
+        print(f"Operator: {NO_OPERATOR}.")
     link = f"dcaccount:{config.mail_domain}"
     print(qr_code(link), end="")
     print(link)

@@ -31,6 +31,10 @@ METRICS = {
     "filtermail@incoming": Path("/run/filtermail/incoming-metrics.socket"),
 }
 """Where a host's daemons report figures."""
+NO_OPERATOR = (
+    "nobody reads postmaster@ and abuse@, which every mail server must have (RFC 5321, 4.5.1): "
+    "set operator_address in chatmail.ini"
+)
 ALARMS = {"metadata_gateway_shut": "the push gateway accepts nothing at the moment"}
 """Gauges that are 0 while all is well, and what else they say."""
 
@@ -56,6 +60,14 @@ def look(relay: Relay, now: float) -> Iterator[Part]:
     yield _with_hint(relay, greeted("dovecot", ports["imaps"], b"* OK", tls=True))
     if relay.record is None:
         yield _certificate(relay.config)
+        yield operator_part(relay.config)
+
+
+def operator_part(config: Config) -> Part:
+    """Whether somebody reads what the world writes to this relay. It runs without."""
+    if config.operator_address is None:
+        return Part("operator", NO_OPERATOR)
+    return Part("operator", "is reached at postmaster@ and abuse@")
 
 
 def greeted(name: str, port: int, greeting: bytes, *, tls: bool = False) -> Part:

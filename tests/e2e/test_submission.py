@@ -191,6 +191,5 @@ def test_a_connection_that_dovecot_has_closed_defers_nothing(
             code, text = smtp.transact(login.address, [login.address], letter)
             assert code == 250, text
             wait_for_ids(sandbox, login, [f"message-{n + 1}" for n in range(number)])
-            sandbox.kill("dovecot")
             sandbox.restart("dovecot")
     assert log.read_text().count("status=deferred") == before

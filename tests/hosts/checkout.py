@@ -12,6 +12,7 @@ INSTALL_SECONDS = 600
 """On a machine that is busy with other tests; else it takes half a minute."""
 _DOWNLOAD = """
 set -e
+DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install python3-venv
 python3 -m venv /tmp/venv
 /tmp/venv/bin/pip download -q --only-binary=:all: --dest /mnt/wheels \
   --requirement /mnt/requirements.lock 'setuptools>=68'

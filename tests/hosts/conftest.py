@@ -10,10 +10,12 @@ from tests.hosts.trees import RELEASES, CannotBuild, ensure_tree
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests that boot a host."""
+    """Mark all tests that boot a host; those of one release run one after the other on one host."""
     for item in items:
         if "relay" in getattr(item, "fixturenames", ()) and "tests/hosts/" in str(item.path):
             item.add_marker("hosts")
+            if isinstance(item, pytest.Function) and "relay" in item.callspec.params:
+                item.add_marker(pytest.mark.xdist_group(item.callspec.params["relay"]))
 
 
 @pytest.fixture(scope="session", params=RELEASES)

@@ -180,12 +180,14 @@ def test_no_reverse_name(world: World) -> None:
 
 def test_a_foreign_program_at_a_port_is_named(world: World) -> None:
     host = world.relay.host
+    host.systemctl("stop", "nginx")
     host.run("systemd-run", "--quiet", "--unit=foreign", "python3", "-m", "http.server", "80")
     try:
         host.shell("until ss -ltn | grep -q ':80 '; do sleep 0.05; done")
         outcome, words = world.wrong()["ports"]
     finally:
         host.systemctl("stop", "foreign")
+        host.systemctl("start", "nginx")
     assert outcome == "error"
     assert words.startswith("ports: 80 is taken by python3 ERROR The relay needs 80 for HTTP.")
 

@@ -1,7 +1,8 @@
 """Root directories of Debian releases, made once and cached: what the test hosts boot from.
 
-A tree is a minimal Debian with the packages of a relay, none of them configured. It is not written
-to after it was made: a host writes into an overlay that vanishes with it.
+A tree is a minimal Debian, as a hoster delivers it. The packages that `scripts/install` will want
+are there as files that apt has fetched, not installed. It is not written to after it was made: a
+host writes into an overlay that vanishes with it.
 
     python -m tests.hosts.trees [RELEASE ...]
 
@@ -20,18 +21,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from postern.host.install import plan
+
 REPO = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("POSTERN_HOSTS_CACHE", "/var/cache/postern-hosts"))
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 BASE = "systemd,systemd-sysv,dbus,ca-certificates,iproute2"
 """What debootstrap adds to a minimal system, so that it boots."""
-PACKAGES = (
-    "python3 python3-venv postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-auth-lua "
-    "lua-socket openssl git procps nginx libnginx-mod-stream certbot opendkim opendkim-tools "
-    "unbound dns-root-data unattended-upgrades openssh-server pebble"
-)
-"""Those of a relay and its administration; pebble is an ACME server for tests."""
+TOOLS = "git procps openssh-server pebble"
+"""What is installed: an operator's tools, and an ACME server for tests."""
+PACKAGES = " ".join(("python3-venv", *sorted(plan.PACKAGES)))
+"""What is fetched."""
 RELEASES = ("bookworm", "trixie")
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Certificates that this machine trusts beyond Debian's: a proxy's, between it and PyPI."""
@@ -43,19 +44,15 @@ export DEBIAN_FRONTEND=noninteractive
 update-ca-certificates >/dev/null
 printf 'exit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
-echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 apt-get -q update
 apt-get -q -y upgrade
-apt-get -q -y install --no-install-recommends $PACKAGES
+apt-get -q -y install --no-install-recommends $TOOLS
 apt-get clean
-rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/*
-systemctl disable postfix.service dovecot.service nginx.service opendkim.service \\
-  unbound.service ssh.service certbot.timer unattended-upgrades.service
+apt-get -q -y install --no-install-recommends --download-only $PACKAGES
+rm -f /usr/sbin/policy-rc.d
+systemctl disable ssh.service
+if [ -e /usr/lib/systemd/system/ssh.socket ]; then systemctl disable ssh.socket; fi
 systemctl mask apt-daily.timer apt-daily-upgrade.timer
-# Debian enables a second unit for a name server or for ssh, in some releases.
-for unit in unbound-resolvconf.service ssh.socket; do
-  if [ -e /usr/lib/systemd/system/$unit ]; then systemctl disable $unit; fi
-done
 # debootstrap copied this machine's names: a host is given its own, and asks no name server.
 rm -f /etc/hostname /etc/resolv.conf
 touch /etc/resolv.conf
@@ -88,7 +85,7 @@ def ensure_tree(release: str, report: Report) -> Tree:
 
 
 def _recipe(release: str) -> bytes:
-    return f"{release}\0{BASE}\0{PACKAGES}\0{_INSTALL}".encode()
+    return f"{release}\0{BASE}\0{TOOLS}\0{PACKAGES}\0{_INSTALL}".encode()
 
 
 def digest(recipe: bytes) -> str:
@@ -125,7 +122,7 @@ def _bootstrap(release: str, draft: Path, report: Report) -> None:
     for certificate in CERTIFICATES.glob("*.crt"):
         shutil.copy(certificate, inside)
     report(f"{release}: installing packages (one to two minutes)")
-    enter(draft, f"PACKAGES='{PACKAGES}'{_INSTALL}")
+    enter(draft, f"TOOLS='{TOOLS}' PACKAGES='{PACKAGES}'{_INSTALL}")
 
 
 def enter(tree: Path, script: str, *options: str) -> None:

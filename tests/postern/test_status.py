@@ -21,6 +21,7 @@ from postern.options import RECORD
 from postern.status import parts, reading, wording
 from postern.status.figures import Figure, NoFigures, Spread, quantile, read
 from postern.status.reading import Silent, ask
+from relay.config import parse_config
 from relay.life.metrics import metrics_server
 from relay.life.sockets import open_unix
 from sandbox.certificate import ensure_certificate
@@ -358,3 +359,14 @@ def test_no_sandbox(tmp_path: Path) -> None:
     asked = status(tmp_path)
     assert asked.returncode == 1
     assert "no sandbox runs" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("", "set operator_address"), ("operator_address = a@b.example\n", "is reached")],
+)
+def test_it_says_whether_the_operator_is_reached(line: str, words: str) -> None:
+    config, _ = parse_config(f"[params]\nmail_domain = chat.example.org\n{line}", "here")
+    part = parts.operator_part(config)
+    assert words in part.text
+    assert part.is_well

@@ -50,8 +50,10 @@ REACHED_BY = {
     "doveauth-new.socket": ("vmail", "www-data", "0660"),
 }
 """User, group and mode of the sockets that are not Dovecot's."""
-MOST_EXPOSED = 20
+MOST_EXPOSED = 10
 """Tenths: systemd-analyze security tells an exposure from 0 to 10."""
+MORE_EXPOSED = {"metadata.service": 11, "postern-certificates.service": 15}
+"""The one speaks to the push gateway, wherever that is; the other is root's, as certbot wants."""
 
 
 def analyze(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -113,7 +115,12 @@ def test_verify_would_say_so(units: Path) -> None:
 
 @pytest.mark.parametrize("name", [*SERVICES, *ONESHOTS])
 def test_exposure(name: str) -> None:
-    result = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", UNITS / name)
+    result = analyze(
+        "security",
+        "--offline=true",
+        f"--threshold={MORE_EXPOSED.get(name, MOST_EXPOSED)}",
+        UNITS / name,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -89,10 +89,9 @@ def apply(
 
 def _mark(machine: Machine, changes: Changes, plan: Plan) -> None:
     """The mark says that the mailboxes' disk is there; only a new directory is given one."""
-    mark = plan.config.mailboxes_dir / MARK
-    if not machine.at(str(mark)).exists() and not any(machine.at(str(mark.parent)).iterdir()):
-        user = plan.config.mailboxes_user
-        changes.write(str(mark), "", 0o600, user, user)
+    directory = str(plan.config.mailboxes_dir)
+    if not any(machine.at(directory).iterdir()):
+        changes.mark(directory, MARK, plan.config.mailboxes_user)
 
 
 def _write_files(machine: Machine, changes: Changes, plan: Plan, differences: Differences) -> None:

@@ -66,15 +66,38 @@ class Changes:
             return
         self._make_parents(path)
         self._journal.record({"kind": "directory", "path": path})
-        place.mkdir(mode=mode)
-        place.chmod(mode)
-        if os.geteuid() == 0:
-            os.chown(place, self._machine.users()[user], self._machine.groups()[group])
+        place.mkdir(mode=0o700)
+        # By a descriptor: whoever owns the directory above could put a link in its place.
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                raise OSError(f"{path}: another user has replaced this directory")
+            os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:
+                owner = (self._machine.users()[user], self._machine.groups()[group])
+                os.fchown(descriptor, *owner)
+        finally:
+            os.close(descriptor)
 
     def _make_parents(self, path: str) -> None:
         parent = str(Path(path).parent)
         if not self._machine.at(parent).is_dir():
             self.make_directory(parent)
+
+    def mark(self, directory: str, name: str, user: str) -> None:
+        """Make an empty file in a directory of `user`'s, as that user's; follows no link."""
+        self._journal.record({"kind": "file", "path": f"{directory}/{name}", "kept": None})
+        place = os.open(self._machine.at(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            owner = os.fstat(place)
+            if os.geteuid() == 0 and owner.st_uid != self._machine.users()[user]:
+                raise OSError(f"{directory} does not belong to {user}")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            file = os.open(name, flags, 0o600, dir_fd=place)
+            os.fchown(file, owner.st_uid, owner.st_gid)
+            os.close(file)
+        finally:
+            os.close(place)
 
     def remove(self, path: str) -> None:
         """Remove a file."""

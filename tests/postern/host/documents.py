@@ -4,14 +4,17 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from postern.host.dovecot import SERIES
 from postern.host.files import HOST_FILES
+from postern.host.rendering import render
 from postern.host.wiring import host_wiring
 from relay.config import parse_config
 
 DOCUMENTS = Path(__file__).parents[3] / "docs" / "host"
+PRIVACY = DOCUMENTS.parent / "privacy.md"
 CONFIG = """\
 [params]
 mail_domain = chat.example.org
@@ -45,7 +48,14 @@ def document_name(path: str) -> str:
     return name
 
 
+def privacy() -> str:
+    """`docs/privacy.md`: what `postern privacy` prints with the defaults."""
+    config, _ = parse_config(CONFIG, "chatmail.ini")
+    return render("privacy.md", asdict(config))
+
+
 if __name__ == "__main__":
+    PRIVACY.write_text(privacy())
     DOCUMENTS.mkdir(exist_ok=True)
     for name, text in host_files():
         (DOCUMENTS / name).write_text(text)

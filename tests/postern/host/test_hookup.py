@@ -1,14 +1,16 @@
 """The files in `docs/host/` are the templates', and the sandbox is made of the same."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from postern.host.files import HOST_FILES
+from postern.host.rendering import render
 from postern.host.wiring import host_wiring
 from relay.config import parse_config
-from tests.postern.host.documents import DOCUMENTS, host_files
+from tests.postern.host.documents import DOCUMENTS, PRIVACY, host_files, privacy
 
 REPO = Path(__file__).parents[3]
 TEMPLATES = REPO / "postern" / "host" / "templates"
@@ -30,6 +32,20 @@ def test_the_documents_have_no_other_files() -> None:
 def test_hookup_names_each_of_them() -> None:
     text = (REPO / "docs" / "hookup.md").read_text()
     assert [name for name in FILES if f"host/{name}" not in text] == []
+
+
+def test_the_privacy_page_is_what_the_command_prints() -> None:
+    assert PRIVACY.read_text() == privacy()
+
+
+def test_the_privacy_page_follows_the_configuration() -> None:
+    config, _ = parse_config(
+        "[params]\nmail_domain = a.example\ndelete_mails_after = 3\nregistration = invite\n", "here"
+    )
+    text = render("privacy.md", asdict(config))
+    assert "at most 3 days" in text
+    assert "invitations.sqlite" in text
+    assert "invitations.sqlite" not in privacy()
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> int:
     return machine.state.changes
 
 
+@pytest.mark.slow
 def test_broken_at_each_command_in_turn_a_first_installation_is_undone(
     steps: int, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_broken_at_each_command_in_turn_a_first_installation_is_undone(
         assert picture(machine) == before, f"broken at command {number}"
 
 
+@pytest.mark.slow
 def test_broken_at_each_command_in_turn_an_update_is_undone(tmp_path: Path) -> None:
     machine = host(tmp_path)
     install(machine, plan())
@@ -202,3 +204,14 @@ def test_of_old_versions_the_one_before_stays(tmp_path: Path) -> None:
         machine, "/opt/postern/versions", "/opt/postern/versions/three/venv"
     )
     assert [path.name for path in goes] == ["one"]
+
+
+def test_root_writes_no_mark_where_a_link_leads(tmp_path: Path) -> None:
+    """The directory above the mailboxes is their user's, who could put a link there."""
+    machine = host(tmp_path)
+    (tmp_path / "home/vmail/mail").mkdir(parents=True)
+    (tmp_path / "home/vmail/mail/chat.example.org").symlink_to(tmp_path / "srv")
+    (tmp_path / "srv").mkdir()
+    with pytest.raises(installing.Failed):
+        install(machine, plan())
+    assert list((tmp_path / "srv").iterdir()) == []
