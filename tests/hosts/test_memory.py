@@ -22,7 +22,7 @@ The aim is 85. doveauth needs aiohttp's server for its lookups, which is about 1
 """
 MOST_OF_A_HOST = {"12": 150.0, "13": 165.0}
 """For all processes of a host, by Debian's version: systemd's, Postfix', Dovecot's and all else."""
-SERVERS = ("dovecot", "postfix", "nginx", "opendkim", "unbound")
+SERVERS = ("dovecot", "postfix", "nginx", "opendkim")
 SMALL_HOST = 512 * 2**20
 CLIENTS = 500
 ACCOUNTS = 20
