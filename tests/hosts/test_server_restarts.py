@@ -66,7 +66,11 @@ class Senders:
         if not by_https:
             return self._relay.smtp(self._sender)
         smtp = HttpsSmtp(connected(self._relay, ["smtp"]))
-        smtp.login(self._sender.address, self._sender.password)
+        try:
+            smtp.login(self._sender.address, self._sender.password)
+        except BaseException:
+            smtp.close()
+            raise
         return smtp
 
     def accepted(self) -> list[str]:
