@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from doveauth import policy
 from doveauth.invitations import Redemption
-from doveauth.policy import Refusal
+from doveauth.policy import Refusal, Rules
 from doveauth.registrar import Registrar, Terms
 from relay.address import Address
 
@@ -96,10 +96,14 @@ class Offers:
         return Refusal.NO_FREE_NAME
 
     def _random(self) -> tuple[Address, str]:
-        rules = self._terms.rules
-        length = min(max(LOCAL_LENGTH, rules.username_min_length), rules.username_max_length)
-        local, password = random_login(length, max(PASSWORD_LENGTH, rules.password_min_length))
+        local, password = random_login(*login_lengths(self._terms.rules))
         return Address(local, self._terms.domain), password
+
+
+def login_lengths(rules: Rules) -> tuple[int, int]:
+    """Return the lengths of a local part and a password that satisfy the rules."""
+    local = min(max(LOCAL_LENGTH, rules.username_min_length), rules.username_max_length)
+    return local, max(PASSWORD_LENGTH, rules.password_min_length)
 
 
 def random_login(local: int = LOCAL_LENGTH, password: int = PASSWORD_LENGTH) -> tuple[str, str]:

@@ -12,7 +12,9 @@ RELAY_PACKAGES=(
 
 # What the tests need beyond that: systemd-analyze, which reads the units, and what makes Debian
 # hosts, boots them in containers, gives them certificates and installs a relay on them by ssh.
-TEST_PACKAGES=(systemd gnupg debootstrap systemd-container openssl openssh-client)
+TEST_PACKAGES=(
+  systemd gnupg debootstrap systemd-container openssl openssh-client opendkim opendkim-tools
+)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -99,7 +99,7 @@ def _write_files(machine: Machine, changes: Changes, plan: Plan, differences: Di
     for change in differences.files:
         if change.is_edited:
             aside = str(kept_aside(change.file.path, day))
-            changes.write(aside, change.before or "", 0o600)
+            changes.write(aside, machine.at(change.file.path).read_bytes(), 0o600)
         changes.write(change.file.path, change.file.text, change.file.mode, group=change.file.group)
     for path in differences.stale:
         changes.remove(path)

@@ -32,9 +32,9 @@ class Changes:
         self._journal = journal
 
     def write(
-        self, path: str, text: str, mode: int = 0o644, user: str = "root", group: str = "root"
+        self, path: str, content: str | bytes, mode: int = 0o644, group: str = "root"
     ) -> None:
-        """Write a file by rename, the directories it is in included."""
+        """Write a file of root's by rename, the directories it is in included."""
         target = self._machine.at(path)
         self._make_parents(path)
         entry: Entry = {"kind": "file", "path": path, "kept": None}
@@ -46,8 +46,9 @@ class Changes:
                 entry |= {"kept": self._journal.keep(target), "mode": stat.S_IMODE(before.st_mode)}
                 entry |= {"uid": before.st_uid, "gid": before.st_gid}
         self._journal.record(entry)
-        owner = (self._machine.users()[user], self._machine.groups()[group])
-        _replace(target, text.encode(), mode, owner)
+        if isinstance(content, str):
+            content = content.encode()
+        _replace(target, content, mode, (0, self._machine.groups()[group]))
 
     def link(self, path: str, target: str) -> None:
         """Make a symbolic link, or let it point elsewhere, by rename."""

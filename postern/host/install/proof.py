@@ -6,15 +6,14 @@ accounts are removed afterwards.
 
 import contextlib
 import imaplib
-import secrets
 import smtplib
 import ssl
-import string
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from doveauth.offers import login_lengths, random_login
 from doveauth.policy import Rules, shortage
 from doveauth.resources import read_resources
 from postern.acting import acting_as
@@ -75,9 +74,8 @@ def _message(sender: Client, receiver: Client) -> str:
 
 
 def _client(config: Config) -> Client:
-    length = max(config.username_min_length, 9)
-    name = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
-    return Client(f"{name}@{config.mail_domain}", secrets.token_hex(32))
+    name, password = random_login(*login_lengths(Rules.of(config)))
+    return Client(f"{name}@{config.mail_domain}", password)
 
 
 @contextlib.contextmanager

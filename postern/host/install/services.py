@@ -1,9 +1,11 @@
 """Units are started, reloaded or restarted: each only where it has to hear of a change.
 
 Ours restart while systemd holds their sockets, and Debian's servers reload: neither refuses a
-client. A socket that changed is the exception: its service stops for a moment.
+client. A socket that changed is the exception: its service stops for a moment. So is a drop-in of
+one of Debian's: where a process logs to is decided when it starts.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable
 
@@ -13,6 +15,8 @@ from postern.host.install.machine import Machine
 from postern.host.install.plan import Plan
 
 SETTLE_SECONDS = 45
+_DROP_IN = re.compile(r"/etc/systemd/system/([^/@]+)@?\.service\.d/")
+"""Of a service; Debian 12 has Postfix' processes in an instance of `postfix@.service`."""
 
 
 class NotUp(Exception):
@@ -29,6 +33,7 @@ def settle(
     """Let every unit run with what was changed, and `say` what is done."""
     paths = [change.file.path for change in differences.files]
     changed = {change.file.unit for change in differences.files if change.file.unit}
+    restarting = {f"{found[1]}.service" for path in paths if (found := _DROP_IN.match(path))}
     if any(path.startswith("/etc/systemd/") for path in paths):
         machine.run("systemctl", "daemon-reload")
     if any(path.startswith("/etc/sysctl.d/") for path in paths):
@@ -37,15 +42,19 @@ def settle(
     for unit in plan.servers:
         asleep = unit in differences.asleep
         if unit.endswith(".socket") and (asleep or unit in changed):
-            _open_socket(changes, unit, say)
+            service = unit.replace(".socket", ".service")
+            _open_socket(changes, unit, service, say)
+            changed.discard(service)
+            restarting.discard(service)
         elif not unit.endswith(".socket"):
-            _serve(machine, changes, unit, say, asleep=asleep, changed=unit in changed)
+            restart, reload = unit in restarting, unit in changed
+            verb = "restart" if restart else "reload-or-restart" if reload else ""
+            _serve(machine, changes, unit, verb, say, asleep=asleep)
     for unit in plan.services:
         _service(changes, plan, unit, changed, differences, say)
 
 
-def _open_socket(changes: Changes, socket: str, say: Callable[[str], None]) -> None:
-    service = socket.replace(".socket", ".service")
+def _open_socket(changes: Changes, socket: str, service: str, say: Callable[[str], None]) -> None:
     changes.systemctl("stop", service, socket)
     changes.systemctl("enable", socket, service)
     changes.systemctl("start", socket)
@@ -57,20 +66,20 @@ def _serve(
     machine: Machine,
     changes: Changes,
     unit: str,
+    verb: str,
     say: Callable[[str], None],
     *,
     asleep: bool,
-    changed: bool,
 ) -> None:
-    """Start one of Debian's servers, or let it read its files again."""
+    """Start one of Debian's servers, or let it hear of changes by `verb`, if there are any."""
     if asleep:
         changes.systemctl("enable", unit)
     if not machine.succeeds("systemctl", "--quiet", "is-active", unit):
         changes.systemctl("start", unit)
         say(f"{unit} started")
-    elif changed and not asleep:
-        changes.systemctl("reload-or-restart", unit)
-        say(f"{unit} reloaded")
+    elif verb:
+        changes.systemctl(verb, unit)
+        say(f"{unit} {'restarted' if verb == 'restart' else 'reloaded'}")
 
 
 def _service(

@@ -169,6 +169,28 @@ def test_only_what_changed_hears_of_it(tmp_path: Path) -> None:
     assert "postfix.service" not in {unit for _, unit in acted_on(machine)}
 
 
+def test_a_server_that_ran_before_is_restarted_for_its_drop_in(tmp_path: Path) -> None:
+    """A reload leaves it in the journal, and at the level, that it was started with."""
+    machine = host(tmp_path)
+    for units in (machine.state.active, machine.state.enabled):
+        units |= {"postfix.service", "dovecot.service", "dovecot.socket"}
+    install(machine, plan())
+    assert ("restart", "postfix.service") in acted_on(machine)
+    # This one ends with its socket and starts with it: once is enough.
+    assert ("stop", "dovecot.service") in acted_on(machine)
+    assert ("restart", "dovecot.service") not in acted_on(machine)
+
+
+def test_an_edited_file_is_kept_to_the_octet(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    install(machine, plan())
+    edited = b"# caf\xe9, in an old encoding\n"
+    (tmp_path / "etc/postfix/main.cf").write_bytes(edited)
+    install(machine, plan())
+    (kept,) = tmp_path.glob("var/lib/postern/install/edited/*/etc/postfix/main.cf")
+    assert kept.read_bytes() == edited
+
+
 def test_a_changed_configuration_reloads_our_daemons(tmp_path: Path) -> None:
     machine = host(tmp_path)
     install(machine, plan())
